@@ -1,0 +1,33 @@
+"""The mathematics of a query update, as pure functions; `engine.decoders.query_update` owns the weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.shapes import Float
+
+
+def fold_scale(query: Float[Tensor, "*b q d"]) -> Float[Tensor, "*b q d"]:
+    """−1/√d folded into the queries, so that affinity = softmax(query · key). The only place that knows the sign.
+
+    [author] computes softmax(max(s) − s): the softmax of the negative scores s = q·k/√d. Loaded checkpoints depend
+    on it.
+    """
+    return query * (-1.0 / math.sqrt(query.shape[-1]))
+
+
+def attention_weights(
+    query: Float[Tensor, "*b q d"], key: Float[Tensor, "*b m d"]
+) -> Float[Tensor, "*b q m"]:
+    """The explicit affinity, in fp32 whatever the inputs' precision; rows sum to 1. `query` is folded."""
+    return (query.float() @ key.float().transpose(-1, -2)).softmax(dim=-1)
+
+
+def attend(
+    query: Float[Tensor, "*b q d"], key: Float[Tensor, "*b m d"], value: Float[Tensor, "*b m e"]
+) -> Float[Tensor, "*b q e"]:
+    """affinity · value by fused attention: the (q, m) matrix never exists."""
+    return F.scaled_dot_product_attention(query, key, value, scale=1.0)

@@ -1,0 +1,176 @@
+"""Checkpoints: one safetensors file holds spec, weights and provenance.
+
+Nothing in it is executed on reading. Half precision on disk halves the size; models are always loaded in fp32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from engine.backbone import Backbone
+from engine.errors import LoupeError
+from engine.segmenter import Segmenter, SegmenterSpec, build
+
+FORMAT = "loupe-1"
+BACKBONE_FORMAT = "loupe-backbone-1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model as it was read."""
+
+    segmenter: Segmenter  # in evaluation mode
+    provenance: dict[str, Any]  # recipe, seed, step, mIoU, package versions …
+    content_hash: str  # SHA-256 of the file, hex
+    path: Path
+
+
+@dataclass(frozen=True)
+class Header:
+    """What can be known of a checkpoint without its weights."""
+
+    spec: SegmenterSpec
+    provenance: dict[str, Any]
+    parameters: int  # number of trainable values as built
+    path: Path
+
+
+def save(path: str | Path, segmenter: Segmenter, provenance: dict[str, Any], half: bool = True) -> None:
+    """Write a checkpoint; a reader never sees half a file.
+
+    Args:
+        half: floating point weights as fp16. The memory bank too: its rows have norms below 1.
+    """
+    metadata = {
+        "format": FORMAT,
+        "spec": json.dumps(segmenter.spec.json()),
+        "provenance": json.dumps(provenance),
+        "parameters": str(sum(p.numel() for p in segmenter.parameters())),
+    }
+    _write(Path(path), segmenter, metadata, half)
+
+
+def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a checkpoint and build its model.
+
+    Raises:
+        LoupeError: missing, truncated, not safetensors (a pickle, say), of another program, or of another
+            architecture than its spec.
+    """
+    path = Path(path)
+    header = read_header(path)
+    segmenter = build(header.spec)
+    try:
+        weights = load_file(path, device="cpu")
+    except SafetensorError as error:
+        raise LoupeError(f"{path.name} cannot be read: it is truncated or damaged ({error})") from error
+    _fit(segmenter, weights, path)
+    return Checkpoint(
+        segmenter.to(device).eval().requires_grad_(False), header.provenance, file_hash(path), path
+    )
+
+
+def read_header(path: str | Path) -> Header:
+    """Spec and provenance alone, in milliseconds. Raises as `load` does."""
+    path = Path(path)
+    metadata = _metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise LoupeError(
+            f"{path.name} is no checkpoint of this program (its format is {metadata.get('format', 'unknown')})"
+        )
+    try:
+        spec = SegmenterSpec.from_json(json.loads(metadata["spec"]))
+        return Header(
+            spec, json.loads(metadata.get("provenance", "{}")), int(metadata.get("parameters", 0)), path
+        )
+    except (KeyError, ValueError) as error:
+        raise LoupeError(f"{path.name} has an unreadable header: {error}") from error
+
+
+def save_backbone(path: str | Path, backbone: Backbone, provenance: dict[str, Any]) -> None:
+    """Write a backbone alone, in half precision."""
+    metadata = {"format": BACKBONE_FORMAT, "backbone": backbone.name, "provenance": json.dumps(provenance)}
+    _write(Path(path), backbone, metadata, half=True)
+
+
+def load_backbone(path: str | Path, backbone: Backbone) -> dict[str, Any]:
+    """Load weights into a backbone of the same architecture; returns their provenance. Raises as `load` does."""
+    path = Path(path)
+    metadata = _metadata(path)
+    if metadata.get("format") != BACKBONE_FORMAT:
+        raise LoupeError(
+            f"{path.name} holds no backbone (format {metadata.get('format', 'unknown')}, wanted {BACKBONE_FORMAT})"
+        )
+    if metadata.get("backbone") != backbone.name:
+        raise LoupeError(f"{path.name} holds a {metadata.get('backbone')}, not a {backbone.name}")
+    _fit(backbone, load_file(path), path)
+    return json.loads(metadata.get("provenance", "{}"))
+
+
+def state_hash(module: nn.Module) -> str:
+    """SHA-256 of a module's names and weights: two models that share a backbone share its hash."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise LoupeError(f"there is no checkpoint {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+        kind = (
+            "a pickle or zip archive, which may hold code and is not opened"
+            if start[:2] in (b"PK", b"\x80\x02")
+            else "truncated or damaged"
+        )
+        raise LoupeError(f"{path.name} is no safetensors checkpoint: it is {kind}") from error
+
+
+def _write(path: Path, module: nn.Module, metadata: dict[str, str], half: bool) -> None:
+    def stored(tensor: Tensor) -> Tensor:
+        tensor = tensor.detach().cpu().contiguous()
+        return tensor.half() if half and tensor.is_floating_point() else tensor
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    save_file({name: stored(t) for name, t in module.state_dict().items()}, partial, metadata=metadata)
+    os.replace(partial, path)
+
+
+def _fit(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    expected = module.state_dict()
+    missing, extra = sorted(set(expected) - set(weights)), sorted(set(weights) - set(expected))
+    if missing or extra:
+        raise LoupeError(
+            f"{path.name} is of another architecture than its header says: {len(missing)} weights are missing "
+            f"({', '.join(missing[:2]) or '–'}), {len(extra)} are unknown ({', '.join(extra[:2]) or '–'})"
+        )
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            raise LoupeError(
+                f"{path.name}: weight {name} has shape {tuple(tensor.shape)}, wanted {tuple(expected[name].shape)}"
+            )
+    module.load_state_dict(weights)

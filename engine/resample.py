@@ -1,0 +1,51 @@
+"""Bilinear resampling with its weights in the open (align_corners=False, as torch does it).
+
+What `F.interpolate` does without saying: output i of n_out reads inputs i0 and i1 = i0 + 1 with weights 1 − t and t at
+x = max((i + ½) · n_in / n_out − ½, 0), i0 = floor(x), t = x − i0, i1 clamped to the last input.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from engine.shapes import Float, Int
+
+
+def linear_taps(n_out: int, n_in: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
+    """The two inputs (i0, i1), each (n_out,) int64, and the weight t (n_out,) fp32 of the second."""
+    x = ((torch.arange(n_out, device=device, dtype=torch.float32) + 0.5) * (n_in / n_out) - 0.5).clamp_min(0)
+    i0 = x.floor().long().clamp_max(n_in - 1)
+    return i0, (i0 + 1).clamp_max(n_in - 1), x - i0
+
+
+def linear_matrix(n_out: int, n_in: int, device: torch.device | str = "cpu") -> Float[Tensor, "n_out n_in"]:
+    """The same as a dense matrix; rows sum to 1."""
+    i0, i1, t = linear_taps(n_out, n_in, device)
+    rows = torch.arange(n_out, device=device)
+    matrix = torch.zeros(n_out, n_in, device=device)
+    matrix.index_put_((rows, i0), 1 - t, accumulate=True)
+    matrix.index_put_((rows, i1), t, accumulate=True)
+    return matrix
+
+
+def bilinear_labels(
+    logits: Float[Tensor, "b k h w"], size: tuple[int, int], band: int = 64
+) -> Int[Tensor, "b H W"]:
+    """argmax over k of the logits resized to `size`, in bands of rows.
+
+    171 classes at 2048×1024 would be 1.4 GB as one resized tensor; a band of 64 rows is 1/16 of it. uint8 up to 256
+    categories, else int16.
+    """
+    height, width = size
+    r0, r1, rt = linear_taps(height, logits.shape[-2], logits.device)
+    c0, c1, ct = linear_taps(width, logits.shape[-1], logits.device)
+    dtype = torch.uint8 if logits.shape[1] <= 256 else torch.int16
+    labels = torch.empty(logits.shape[0], height, width, dtype=dtype, device=logits.device)
+    for top in range(0, height, band):
+        rows = slice(top, min(top + band, height))
+        t = rt[rows, None]
+        part = logits[:, :, r0[rows]].float() * (1 - t) + logits[:, :, r1[rows]].float() * t
+        part = part[..., c0] * (1 - ct) + part[..., c1] * ct
+        labels[:, rows] = part.argmax(dim=1).to(dtype)
+    return labels

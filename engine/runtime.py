@@ -1,0 +1,278 @@
+"""Engine: loads models, traces images, and remembers both within a budget of bytes.
+
+It is stateless to its caller: there is no current image and no current model, every call says what it means, and the
+same call gives the same answer. One Engine serves all threads of a process.
+
+Cache keys hold everything that matters: checkpoint or backbone content hash, decoded-image hash, preprocessing version,
+precision, device. Pyramids are keyed by the backbone's weights, so that decoders on one frozen backbone share them.
+
+What it does not know: which gradient you would like (everything runs without), what a picture should look like.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine import images
+from engine.cache import ByteCache, TieredCache, TierInfo
+from engine.catalogue import ModelCard, card, models_dir, read_catalogue
+from engine.checkpoints import load, read_header, state_hash
+from engine.errors import LoupeError
+from engine.segmenter import Segmenter
+from engine.trace import Pyramid, Trace, tensor_bytes, to_device
+from engine.turns import CLICK, Turns
+
+__all__ = ["CacheInfo", "Engine", "ModelCard"]
+
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """How full the cache is; bytes of traces and pyramids."""
+
+    device: TierInfo
+    host: TierInfo
+    hits: int
+    misses: int
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    segmenter: Segmenter
+    card: ModelCard
+    backbone_hash: str
+    bytes: int
+
+
+class Engine:
+    """Runs segmenters and returns their internals.
+
+    Args:
+        device: "auto" (cuda, else mps, else cpu) or any torch device.
+        precision: "fp32", or "bf16" (autocast; CUDA only). Affinities are computed in fp32 in either.
+        device_bytes: of traces and pyramids on an accelerator.
+        host_bytes: of those in host memory.
+        model_bytes: of loaded models.
+        models_dir: folder of checkpoints; default LOUPE_MODELS, else the shipped models.
+
+    Raises:
+        LoupeError: a device or precision that is not to be had.
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        precision: str = "fp32",
+        device_bytes: int = 4 << 30,
+        host_bytes: int = 2 << 30,
+        model_bytes: int = 2 << 30,
+        models_dir: str | Path | None = None,
+    ) -> None:
+        self.device = _device(device)
+        if precision not in PRECISIONS:
+            raise LoupeError(f'unknown precision "{precision}": choose {" or ".join(PRECISIONS)}')
+        if precision == "bf16" and self.device.type != "cuda":
+            raise LoupeError(f"precision bf16 needs a CUDA device, this is {self.device.type}")
+        self.precision = precision
+        self._folder = models_dir
+        self._turns = Turns()
+        self._lock = threading.RLock()
+        self._catalogue: tuple[Any, dict[str, ModelCard], dict[str, str]] | None = None
+        self._models = ByteCache(model_bytes)
+        accelerator = self.device.type != "cpu"
+        self._traces = TieredCache(
+            device_bytes if accelerator else 0,
+            host_bytes,
+            to_host=lambda value: to_device(value, "cpu"),
+            to_device=lambda value: to_device(value, self.device),
+        )
+        self._files: OrderedDict[tuple, images.LoadedImage] = OrderedDict()
+        self._hits = self._misses = 0
+
+    # ---------------------------------------------------------------- models
+
+    def models(self) -> dict[str, ModelCard]:
+        """The catalogue: id → card, demo models first. Read again when the folder's files change."""
+        return dict(self._read_catalogue()[0])
+
+    def problems(self) -> dict[str, str]:
+        """Files of the models folder that cannot be used → why."""
+        return dict(self._read_catalogue()[1])
+
+    def card(self, model: str | Path) -> ModelCard:
+        """The card of a catalogue id or of a checkpoint's path.
+
+        Raises:
+            LoupeError: neither.
+        """
+        name = str(model)
+        cards, problems = self._read_catalogue()
+        if name in cards:
+            return cards[name]
+        path = Path(name)
+        if path.suffix == ".safetensors" or path.exists():
+            return card(read_header(path))
+        if f"{name}.safetensors" in problems:
+            raise LoupeError(problems[f"{name}.safetensors"])
+        raise LoupeError(
+            f'no model "{name}": known are {", ".join(cards) or "none"}; a path to a .safetensors checkpoint works too'
+        )
+
+    def segmenter(self, model: str | Path) -> Segmenter:
+        """The model itself, in evaluation mode on the engine's device; shared, so do not train it."""
+        return self._load(model).segmenter
+
+    # ---------------------------------------------------------------- images and traces
+
+    def image(
+        self, source: images.Source | images.LoadedImage, long_side: int | None = images.LONG_SIDE
+    ) -> images.LoadedImage:
+        """Any image as `trace` sees it. A file that has not changed since is not decoded again.
+
+        Raises:
+            ImageError: no image, truncated, too small, too large.
+        """
+        if isinstance(source, images.LoadedImage):
+            return source
+        if not isinstance(source, str | os.PathLike):
+            return images.load_image(source, long_side)
+        try:
+            stat = os.stat(source)
+        except OSError:
+            return images.load_image(source, long_side)  # says what is wrong
+        key = (os.path.abspath(source), stat.st_ino, stat.st_size, stat.st_mtime_ns, long_side)
+        with self._lock:
+            known = self._files.get(key)
+        if known is None:
+            known = images.load_image(source, long_side)
+            with self._lock:
+                self._files[key] = known
+                while len(self._files) > 16:
+                    self._files.popitem(last=False)
+        return known
+
+    def trace(
+        self,
+        model: str | Path,
+        image: images.Source | images.LoadedImage,
+        *,
+        long_side: int | None = images.LONG_SIDE,
+        priority: int = CLICK,
+    ) -> Trace:
+        """Everything that a model does to one image, without the batch axis. A second call is a look-up.
+
+        Args:
+            model: catalogue id, or path to a checkpoint.
+            image: path, PIL image, (H, W, 3) uint8 array, bytes of a file, or what `image` returned.
+            long_side: larger images are reduced to it; None for none.
+            priority: `engine.turns.CLICK`, or JOB for what nobody waits for.
+
+        Raises:
+            LoupeError: unknown model, unreadable checkpoint or image; what is cached stays.
+        """
+        loaded, picture = self._load(model), self.image(image, long_side)
+        key = ("trace", loaded.card.hash, picture.hash, images.VERSION, self.precision, str(self.device))
+        trace = self._traces.get(key)
+        if trace is None:
+            with self._turns.take(priority):
+                trace = self._traces.get(key)  # another thread may have made it meanwhile
+                if trace is None:
+                    self._misses += 1
+                    return self._trace(loaded, picture, key)
+        self._hits += 1
+        # The same pixels may come under another name, and the same weights as another file.
+        if trace.image is not picture or trace.model is not loaded.card:
+            trace = replace(trace, image=picture, model=loaded.card)._with_memory_of(trace)
+        return trace
+
+    def cache_info(self) -> CacheInfo:
+        return CacheInfo(self._traces.device.info(), self._traces.host.info(), self._hits, self._misses)
+
+    def clear(self) -> None:
+        """Forget traces and pyramids; models stay."""
+        self._traces.clear()
+
+    # ---------------------------------------------------------------- inside
+
+    def _trace(self, loaded: _Loaded, picture: images.LoadedImage, key: tuple) -> Trace:
+        start = time.perf_counter()
+        with torch.no_grad(), self._autocast():
+            pyramid = self._pyramid(loaded, picture)
+            trace = loaded.segmenter.decoder.trace(pyramid)[0]
+        labels = trace.labels  # every caller asks for them; made here, they are timed and counted
+        trace = replace(
+            trace, image=picture, model=loaded.card, milliseconds=1000 * (time.perf_counter() - start)
+        )._with_memory_of(trace)
+        later = sum(
+            4 * s.heads * (s.grid[0] * s.grid[1] + s.source_count) for s in trace.stages
+        )  # normalisers and means
+        self._traces.put(key, trace, tensor_bytes(trace) + labels.nbytes + later)
+        return trace
+
+    def _pyramid(self, loaded: _Loaded, picture: images.LoadedImage) -> Pyramid:
+        spec = loaded.segmenter.spec
+        key = (
+            "pyramid",
+            loaded.backbone_hash,
+            spec.mean,
+            spec.std,
+            picture.hash,
+            images.VERSION,
+            self.precision,
+            str(self.device),
+        )
+        pyramid = self._traces.get(key)
+        if pyramid is None:
+            pyramid = loaded.segmenter.pyramid(loaded.segmenter.normalise(picture.pixels))
+            self._traces.put(key, pyramid, tensor_bytes(pyramid))
+        return pyramid
+
+    def _autocast(self):
+        return torch.autocast("cuda", torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+    def _load(self, model: str | Path) -> _Loaded:
+        described = self.card(model)
+        loaded = self._models.get(described.hash)
+        if loaded is None:
+            with self._lock:
+                loaded = self._models.get(described.hash)
+                if loaded is None:
+                    checkpoint = load(described.path, self.device)
+                    weights = sum(t.nbytes for t in checkpoint.segmenter.state_dict().values())
+                    loaded = _Loaded(
+                        checkpoint.segmenter, described, state_hash(checkpoint.segmenter.backbone), weights
+                    )
+                    self._models.put(described.hash, loaded, weights)
+        return loaded if loaded.card is described else replace(loaded, card=described)
+
+    def _read_catalogue(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
+        folder = models_dir(self._folder)
+        state = (
+            folder,
+            *sorted((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in folder.glob("*.safetensors")),
+        )
+        with self._lock:
+            if self._catalogue is None or self._catalogue[0] != state:
+                self._catalogue = (state, *read_catalogue(folder))
+            return self._catalogue[1], self._catalogue[2]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise LoupeError(f'device "{name}" is not to be had here: {str(error).splitlines()[0]}') from error
+    return device

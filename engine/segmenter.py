@@ -1,0 +1,128 @@
+"""Backbone + decoder = Segmenter, described by one frozen spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.backbone import Backbone
+from engine.decoders.cpt import CPTDecoder, Prediction
+from engine.errors import LoupeError
+from engine.shapes import Float
+from engine.trace import Pyramid, Trace
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class SegmenterSpec:
+    """Everything that is needed to build a segmenter; what its checkpoint carries beside the weights."""
+
+    backbone: str  # timm's name
+    classes: tuple[str, ...]  # k category names
+    method: str = "cpt"  # which decoder builds it
+    sources: str = "memory"  # CPT: "bilinear", "pixels", "prototypes", "memory"
+    channels: int = 256  # C
+    heads: int = 4  # n
+    memory_share: float = 0.1  # μ; after a schedule the last value
+    pool_channels: int = 48
+    auxiliary_masks: bool = False  # mask head on sources that need none
+    dropout: float = 0.1
+    output_stride: int = 32
+    mean: tuple[float, float, float] = IMAGENET_MEAN  # of RGB in [0, 1]
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> SegmenterSpec:
+        """The inverse of `json`.
+
+        Raises:
+            LoupeError: unknown or missing fields.
+        """
+        known = {f.name for f in fields(cls)}
+        if not isinstance(data, dict):
+            raise LoupeError("the model's spec is not a JSON object")
+        unknown, missing = sorted(set(data) - known), sorted({"backbone", "classes"} - set(data))
+        if unknown or missing:
+            raise LoupeError(f"the model's spec has unknown fields {unknown} or lacks {missing}")
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+        return cls(**values)
+
+
+def _cpt(spec: SegmenterSpec, in_channels: tuple[int, ...]) -> CPTDecoder:
+    return CPTDecoder(
+        in_channels,
+        classes=len(spec.classes),
+        sources=spec.sources,  # pyright: ignore[reportArgumentType]  (the decoder checks it)
+        channels=spec.channels,
+        heads=spec.heads,
+        memory_share=spec.memory_share,
+        pool_channels=spec.pool_channels,
+        auxiliary_masks=spec.auxiliary_masks,
+        dropout=spec.dropout,
+    )
+
+
+DECODERS: dict[str, Callable[[SegmenterSpec, tuple[int, ...]], CPTDecoder]] = {"cpt": _cpt}
+
+
+class Segmenter(nn.Module):
+    """A backbone and a decoder."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: SegmenterSpec, backbone: nn.Module, decoder: CPTDecoder) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = backbone
+        self.decoder = decoder
+        self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
+        """Normalised images → logits at stride 4."""
+        return self.decoder(self.backbone(images))
+
+    def predict(self, images: Float[Tensor, "b 3 H W"]) -> Prediction:
+        """Logits and auxiliary logits, for the losses."""
+        return self.decoder.predict(self.backbone(images))
+
+    def pyramid(self, images: Float[Tensor, "b 3 H W"]) -> Pyramid:
+        return self.backbone(images)
+
+    def trace(self, images: Float[Tensor, "b 3 H W"]) -> Trace:
+        return self.decoder.trace(self.backbone(images))
+
+    def normalise(self, images: np.ndarray | Tensor) -> Float[Tensor, "b 3 H W"]:
+        """uint8 RGB, (H, W, 3) or (b, H, W, 3) → the network's input on the model's device."""
+        pixels = torch.as_tensor(images)
+        if pixels.ndim == 3:
+            pixels = pixels.unsqueeze(0)
+        return (pixels.to(self.mean.device).permute(0, 3, 1, 2).float().div_(255) - self.mean) / self.std
+
+    def categories(self) -> tuple[str, ...]:
+        return self.spec.classes
+
+
+def build(spec: SegmenterSpec, pretrained: bool = False) -> Segmenter:
+    """A freshly initialised segmenter (backbone weights from timm if `pretrained`).
+
+    Raises:
+        LoupeError: unknown method, backbone or sources, or sizes that do not fit.
+    """
+    if spec.method not in DECODERS:
+        raise LoupeError(f'unknown method "{spec.method}": this engine builds {", ".join(DECODERS)}')
+    if len(spec.classes) < 2:
+        raise LoupeError("a segmenter needs at least two categories")
+    backbone = Backbone(spec.backbone, pretrained, spec.output_stride)
+    return Segmenter(spec, backbone, DECODERS[spec.method](spec, backbone.channels))

@@ -1,0 +1,264 @@
+"""One reconstruction stage as data: what was read, by whom, and what it added.
+
+Axes (the glossary, used in names and shapes everywhere):
+    b batch · c channels · h w the fine (query) grid · y x the coarse (source) grid, s = y·x · k categories · n heads ·
+    d channels per head · m sources that a query reads (s for bilinear and pixels, k for prototypes and memory) ·
+    q queries, h·w in row-major order
+
+Tensors that are cheap are fields; the affinity, (n, h·w, m), is never one: methods return a row, a column or a block.
+From a decoder a leading b is everywhere; `stage[j]` drops it, in every method's result too (written `*b`).
+Affinities are computed in fp32 whatever the precision of the fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from engine.attention import attend, attention_weights
+from engine.errors import LoupeError
+from engine.resample import linear_matrix
+from engine.shapes import Float
+
+SourceKind = Literal["bilinear", "pixels", "prototypes", "memory"]
+
+BLOCK_BYTES = 32 << 20  # of affinity held at any time by whole-grid sums
+
+
+# Fields with a leading batch axis.
+PER_IMAGE = (
+    *("query", "key", "value", "blended", "residual", "update", "out"),
+    *("aligned", "assignment", "prototypes", "mask_logits"),
+)
+
+
+class Contribution(NamedTuple):
+    """What each source adds at one query: c_j = Σ_n A_nj W_oⁿ v_nj, biases left out.  [choice]"""
+
+    vectors: Float[Tensor, "*b m c"]  # c_j; Σ_j c_j = update − bias part
+    norm: Float[Tensor, "*b m"]  # ‖c_j‖, in the units of the update
+    signed: Float[Tensor, "*b m"]  # ⟨c_j, u⟩ / ‖u‖² with u = Σ c_j; sums to 1
+    image: Float[Tensor, "*b m c"]  # the part of c_j that comes from this image
+    memory: Float[Tensor, "*b m c"]  # the part that comes from the memory bank; image + memory = vectors
+
+
+class UpdateParts(NamedTuple):
+    """The update split exactly: image + memory + bias = update."""
+
+    image: Float[Tensor, "*b c h w"]
+    memory: Float[Tensor, "*b c h w"]
+    bias: Float[Tensor, " c"]
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One block of the decoder, from `low` (fine) and `high` (coarse) to `out` (fine)."""
+
+    name: str  # "stride16", "stride8", "stride4": of the fine grid when the backbone's output stride is 32
+    sources: SourceKind
+    grid: tuple[int, int]  # (h, w), where the queries live
+    source_grid: tuple[int, int]  # (y, x), where the source pixels live
+    heads: int  # n; 1 for bilinear
+    memory_share: float  # μ, the blend weight; 0 unless sources == "memory"
+    query: Float[Tensor, "*b n q d"] | None  # sign and 1/√d folded in; None for bilinear
+    key: Float[Tensor, "*b n m d"] | None  # None for bilinear
+    value: Float[Tensor, "*b n m d"]  # W_v source + b_v; for bilinear the source itself (d = c)
+    blended: Float[Tensor, "*b m c"]  # what key and value are made from
+    residual: Float[Tensor, "*b c h w"]  # the un-normed low
+    update: Float[Tensor, "*b c h w"]  # what the query update adds to it
+    out: Float[Tensor, "*b c h w"]  # after the block's MLP; the next stage's high
+    aligned: Float[Tensor, "*b c y x"] | None  # aligned source pixels; None for bilinear
+    assignment: Float[Tensor, "*b k y x"] | None  # sums to 1 over (y, x); None for pixels and bilinear
+    prototypes: Float[Tensor, "*b k c"] | None  # P, before blending
+    mask_logits: Float[Tensor, "*b k y x"] | None  # None for pixels and bilinear
+    memory: Float[Tensor, "k c"] | None  # M as it was read
+    value_weight: Float[Tensor, "n d c"]  # W_v; the identity for bilinear
+    value_bias: Float[Tensor, "n d"]  # b_v; zero for bilinear
+    output_weight: Float[Tensor, "c n d"]  # W_o split by head
+    output_bias: Float[Tensor, " c"]  # b_o
+
+    def __getitem__(self, image: int) -> Stage:
+        """The same stage for one image of the batch, without the batch axis."""
+        return replace(self, **{name: _pick(getattr(self, name), image) for name in PER_IMAGE})
+
+    @property
+    def source_count(self) -> int:
+        """m."""
+        return self.blended.shape[-2]
+
+    # ---------------------------------------------------------------- rows: where does a query read?
+
+    def affinity(self, row: int, col: int) -> Float[Tensor, "*b n m"]:
+        """Affinity of the query at cell (row, col) to every source, per head; a share, sums to 1 over m.
+
+        Raises:
+            LoupeError: the cell is not on the stage's grid.
+        """
+        index = self._index(row, col, self.grid)
+        return self.affinity_block(slice(index, index + 1))[..., 0, :]
+
+    def affinity_block(self, queries: slice) -> Float[Tensor, "*b n q m"]:
+        """Affinity of a range of queries (row-major), per head: the explicit matrix, one block of it."""
+        if self.query is not None and self.key is not None:
+            return attention_weights(self.query[..., queries, :], self.key)
+        (h, w), (y, x) = self.grid, self.source_grid
+        device = self.update.device
+        index = torch.arange(h * w, device=device)[queries]
+        rows = linear_matrix(h, y, device)[index // w]
+        cols = linear_matrix(w, x, device)[index % w]
+        block = (rows[:, :, None] * cols[:, None, :]).flatten(1)
+        return block.expand(*self.value.shape[:-3], 1, *block.shape)
+
+    def pixel_affinity(self, row: int, col: int) -> Float[Tensor, "*b y x"]:
+        """Global affinity of a query to every source pixel, heads averaged; sums to 1 − μ.
+
+        For prototypes it is exact: a prototype is a linear average of pixels, so affinity · assignment follows it back.
+        It acts on the aligned pixels; the share μ goes to the memory.
+        """
+        return self.over_pixels(self.affinity(row, col).mean(dim=-2))
+
+    def over_pixels(self, over_sources: Float[Tensor, "*b m"]) -> Float[Tensor, "*b y x"]:
+        """Any weights over sources, followed back to the source pixels (times 1 − μ)."""
+        if self.assignment is None:
+            return over_sources.unflatten(-1, self.source_grid)
+        return (1 - self.memory_share) * torch.einsum(
+            "...k,...kyx->...yx", over_sources, self.assignment.float()
+        )
+
+    # ---------------------------------------------------------------- columns: who reads a source?
+
+    def readers(self, source: int) -> Float[Tensor, "*b h w"]:
+        """Affinity of every query to one source (flat in m), heads averaged.
+
+        Raises:
+            LoupeError: no such source.
+        """
+        if not 0 <= source < self.source_count:
+            raise LoupeError(f"source {source} is not one of the {self.source_count} sources of {self.name}")
+        weights = torch.zeros(self.source_count, device=self.update.device)
+        weights[source] = 1
+        return self._read_by(weights)
+
+    def pixel_readers(self, y: int, x: int) -> Float[Tensor, "*b h w"]:
+        """The column of `pixel_affinity`: how much every query reads the source pixel (y, x), heads averaged."""
+        index = self._index(y, x, self.source_grid)
+        if self.assignment is None:
+            return self.readers(index)
+        return (1 - self.memory_share) * self._read_by(self.assignment.flatten(-2)[..., index].float())
+
+    def _read_by(self, weights: Float[Tensor, "*b m"]) -> Float[Tensor, "*b h w"]:
+        columns = [torch.einsum("...nqm,...m->...q", block, weights) for block in self.blocks()]
+        return (torch.cat(columns, dim=-1) / self.heads).unflatten(-1, self.grid)
+
+    # ---------------------------------------------------------------- whole-grid sums, in blocks
+
+    def blocks(self) -> Iterator[Float[Tensor, "*b n q m"]]:
+        """The affinity, block after block of queries, each at most `BLOCK_BYTES`."""
+        batch = self.value.shape[0] if self.value.ndim == 4 else 1
+        step = max(1, BLOCK_BYTES // (4 * batch * self.heads * self.source_count))
+        for start in range(0, self.grid[0] * self.grid[1], step):
+            yield self.affinity_block(slice(start, start + step))
+
+    @cached_property
+    def _mean_affinity(self) -> Tensor:
+        total = sum(block.sum(dim=-2) for block in self.blocks())
+        assert isinstance(total, Tensor)
+        return total / (self.grid[0] * self.grid[1])
+
+    def mean_affinity(self) -> Float[Tensor, "*b n m"]:
+        """The image's average affinity to each source, per head; sums to 1. A sink is a source that everyone reads."""
+        return self._mean_affinity
+
+    @cached_property
+    def _normaliser(self) -> Tensor:
+        assert self.query is not None and self.key is not None
+        step = max(1, BLOCK_BYTES // (4 * self.heads * self.source_count))
+        key = self.key.float().transpose(-1, -2)
+        parts = [(q.float() @ key).logsumexp(dim=-1) for q in self.query.split(step, dim=-2)]
+        return torch.cat(parts, dim=-1)
+
+    def normaliser(self) -> Float[Tensor, "*b n q"] | None:
+        """log Σ_m exp(q·k) of every query, per head: affinity = exp(q·k − normaliser). None for bilinear."""
+        return None if self.query is None else self._normaliser
+
+    def profile_similarity(self, row: int, col: int) -> Float[Tensor, "*b h w"]:
+        """How alike every query reads to the one at (row, col): Σ_m √(A(p) A(r)), mean over heads, in [0, 1].
+
+        The Bhattacharyya coefficient of the two affinity profiles.
+
+        [choice] For attention it needs no second softmax: √(A(p) A(r)) = exp((q_p + q_r)/2 · k − (Z_p + Z_r)/2).
+        """
+        index = self._index(row, col, self.grid)
+        if self.query is None or self.key is None:
+            root = self.affinity_block(slice(index, index + 1)).sqrt()
+            return torch.cat([(b.sqrt() * root).sum(-1).mean(-2) for b in self.blocks()], dim=-1).unflatten(
+                -1, self.grid
+            )
+        query, key, z = self.query.float(), self.key.float().transpose(-1, -2), self._normaliser
+        step = max(1, BLOCK_BYTES // (4 * self.heads * self.source_count))
+        parts = []
+        for start in range(0, query.shape[-2], step):
+            here = slice(start, start + step)
+            middle = (query[..., here, :] + query[..., index : index + 1, :]) / 2
+            parts.append(
+                ((middle @ key).logsumexp(-1) - (z[..., here] + z[..., index : index + 1]) / 2).exp().mean(-2)
+            )
+        return torch.cat(parts, dim=-1).unflatten(-1, self.grid).clamp(0, 1)
+
+    # ---------------------------------------------------------------- what is added
+
+    def source_values(self) -> tuple[Float[Tensor, "*b n m d"], Float[Tensor, "*b n m d"]]:
+        """Values without bias, split into their image and memory parts: together they are value − b_v."""
+        everything = self.value.float() - self.value_bias.float()[:, None, :]
+        if self.memory is None:
+            return everything, torch.zeros_like(everything)
+        memory = self.memory_share * torch.einsum(
+            "ndc,kc->nkd", self.value_weight.float(), self.memory.float()
+        )
+        return everything - memory, memory.expand_as(everything)
+
+    def contribution(self, row: int, col: int) -> Contribution:
+        """What each source adds to the query at (row, col). The affinity is held fixed: no counterfactual."""
+        weights = self.affinity(row, col)
+        output = self.output_weight.float()
+        image, memory = (
+            torch.einsum("...nm,...nmd,cnd->...mc", weights, v, output) for v in self.source_values()
+        )
+        vectors = image + memory
+        total = vectors.sum(dim=-2, keepdim=True)
+        signed = (vectors * total).sum(-1) / total.square().sum(-1).clamp_min(torch.finfo(torch.float32).tiny)
+        return Contribution(vectors, vectors.norm(dim=-1), signed, image, memory)
+
+    def update_parts(self) -> UpdateParts:
+        """The whole update split into image, memory and bias part, for every query; memory is 0 without a bank."""
+        image, memory = (self._broadcast(value) for value in self.source_values())
+        bias = (
+            torch.einsum("cnd,nd->c", self.output_weight.float(), self.value_bias.float())
+            + self.output_bias.float()
+        )
+        return UpdateParts(image, memory, bias)
+
+    def _broadcast(self, value: Float[Tensor, "*b n m d"]) -> Float[Tensor, "*b c h w"]:
+        """Values read through this stage's affinity and W_o, without biases."""
+        if self.query is not None and self.key is not None:
+            read = attend(self.query.float(), self.key.float(), value)
+        else:
+            grid = value.unflatten(-2, self.source_grid)
+            rows = linear_matrix(self.grid[0], self.source_grid[0], value.device)
+            cols = linear_matrix(self.grid[1], self.source_grid[1], value.device)
+            read = torch.einsum("hy,wx,...nyxd->...nhwd", rows, cols, grid).flatten(-3, -2)
+        return torch.einsum("...nqd,cnd->...cq", read, self.output_weight.float()).unflatten(-1, self.grid)
+
+    def _index(self, row: int, col: int, grid: tuple[int, int]) -> int:
+        if not (0 <= row < grid[0] and 0 <= col < grid[1]):
+            raise LoupeError(f"cell ({row}, {col}) lies outside the {grid[0]}×{grid[1]} grid of {self.name}")
+        return row * grid[1] + col
+
+
+def _pick(tensor: Tensor | None, image: int) -> Tensor | None:
+    return None if tensor is None else tensor[image]
