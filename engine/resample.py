@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.shapes import Float, Int
+from engine.shapes import Float, Integer
 
 
 def linear_taps(n_out: int, n_in: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
@@ -31,7 +31,7 @@ def linear_matrix(n_out: int, n_in: int, device: torch.device | str = "cpu") -> 
 
 def bilinear_labels(
     logits: Float[Tensor, "b k h w"], size: tuple[int, int], band: int = 64
-) -> Int[Tensor, "b H W"]:
+) -> Integer[Tensor, "b H W"]:
     """argmax over k of the logits resized to `size`, in bands of rows.
 
     171 classes at 2048×1024 would be 1.4 GB as one resized tensor; a band of 64 rows is 1/16 of it. uint8 up to 256

@@ -209,14 +209,15 @@ class Engine:
         with torch.no_grad(), self._autocast():
             pyramid = self._pyramid(loaded, picture)
             trace = loaded.segmenter.decoder.trace(pyramid)[0]
-        labels = trace.labels  # every caller asks for them; made here, they are timed and counted
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         trace = replace(
             trace, image=picture, model=loaded.card, milliseconds=1000 * (time.perf_counter() - start)
-        )._with_memory_of(trace)
-        later = sum(
-            4 * s.heads * (s.grid[0] * s.grid[1] + s.source_count) for s in trace.stages
-        )  # normalisers and means
-        self._traces.put(key, trace, tensor_bytes(trace) + labels.nbytes + later)
+        )
+        # What the trace computes on demand and keeps: normalisers, mean affinities, labels.
+        later = sum(4 * s.heads * (s.grid[0] * s.grid[1] + s.source_count) for s in trace.stages)
+        later += 2 * picture.size[0] * picture.size[1]  # labels
+        self._traces.put(key, trace, tensor_bytes(trace) + later)
         return trace
 
     def _pyramid(self, loaded: _Loaded, picture: images.LoadedImage) -> Pyramid:

@@ -62,7 +62,7 @@ def _cpt(spec: SegmenterSpec, in_channels: tuple[int, ...]) -> CPTDecoder:
     return CPTDecoder(
         in_channels,
         classes=len(spec.classes),
-        sources=spec.sources,  # pyright: ignore[reportArgumentType]  (the decoder checks it)
+        sources=spec.sources,
         channels=spec.channels,
         heads=spec.heads,
         memory_share=spec.memory_share,
@@ -105,7 +105,8 @@ class Segmenter(nn.Module):
 
     def normalise(self, images: np.ndarray | Tensor) -> Float[Tensor, "b 3 H W"]:
         """uint8 RGB, (H, W, 3) or (b, H, W, 3) → the network's input on the model's device."""
-        pixels = torch.as_tensor(images)
+        # A loaded image is read-only, and torch warns of sharing such memory.
+        pixels = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
         if pixels.ndim == 3:
             pixels = pixels.unsqueeze(0)
         return (pixels.to(self.mean.device).permute(0, 3, 1, 2).float().div_(255) - self.mean) / self.std

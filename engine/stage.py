@@ -140,8 +140,8 @@ class Stage:
         """
         if not 0 <= source < self.source_count:
             raise LoupeError(f"source {source} is not one of the {self.source_count} sources of {self.name}")
-        weights = torch.zeros(self.source_count, device=self.update.device)
-        weights[source] = 1
+        weights = torch.zeros(*self.value.shape[:-3], self.source_count, device=self.update.device)
+        weights[..., source] = 1
         return self._read_by(weights)
 
     def pixel_readers(self, y: int, x: int) -> Float[Tensor, "*b h w"]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from engine.resample import bilinear_labels
-from engine.shapes import Float, Int
+from engine.shapes import Float, Integer
 from engine.stage import Contribution, SourceKind, Stage, UpdateParts
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Trace:
         )
 
     @cached_property
-    def labels(self) -> Int[Tensor, "*b H W"]:
+    def labels(self) -> Integer[Tensor, "*b H W"]:
         """Predicted category of every pixel of the traced image: argmax of the logits resized bilinearly."""
         if self.logits.ndim == 3:
             return bilinear_labels(self.logits[None], self.image_size)[0]

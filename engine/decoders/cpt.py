@@ -19,7 +19,7 @@ pixels carry the same mask head as an auxiliary if asked: trained, read by nothi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -195,7 +195,7 @@ class CPTDecoder(nn.Module):
         self,
         in_channels: Sequence[int],
         classes: int,
-        sources: SourceKind = "memory",
+        sources: str = "memory",
         channels: int = 256,
         heads: int = 4,
         memory_share: float = 0.1,
@@ -204,19 +204,20 @@ class CPTDecoder(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        if sources not in ("bilinear", "pixels", "prototypes", "memory"):
+        if sources not in get_args(SourceKind):
             raise LoupeError(f'no kind of sources "{sources}": choose bilinear, pixels, prototypes or memory')
         if channels % 4 or channels % heads:
             raise LoupeError(f"{channels} decoder channels must be a multiple of 4 and of the {heads} heads")
         if not 0 <= memory_share <= 1:
             raise LoupeError(f"memory share μ = {memory_share} is not in [0, 1]")
-        self.sources: SourceKind = sources
+        kind: SourceKind = sources  # pyright: ignore[reportAssignmentType]  (checked above)
+        self.sources = kind
         self.classes = classes
 
         def update() -> AttentiveUpdate | InterpolatedUpdate:
-            if sources == "bilinear":
+            if kind == "bilinear":
                 return InterpolatedUpdate(channels, classes, auxiliary_masks)
-            return AttentiveUpdate(sources, channels, classes, heads, memory_share, auxiliary_masks)
+            return AttentiveUpdate(kind, channels, classes, heads, memory_share, auxiliary_masks)
 
         self.laterals = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
         self.blocks = nn.ModuleList(ReconstructionBlock(name, channels, update()) for name in STAGE_NAMES)

@@ -1,0 +1,271 @@
+"""Engine: the same answer from many threads, within its budget, and after every kind of bad input."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+from engine import Engine, LoupeError
+from engine.checkpoints import load, save
+from engine.segmenter import SegmenterSpec, build
+from engine.turns import CLICK, JOB, Turns
+
+SPEC = SegmenterSpec("mobilenetv4_conv_small_050", tuple("abcdefg"), channels=16, heads=2, pool_channels=6)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for seed, (name, sources) in enumerate([("cpt", "memory"), ("qup", "pixels"), ("other", "bilinear")]):
+        torch.manual_seed(seed)
+        spec = SegmenterSpec(**{**SPEC.json(), "sources": sources})
+        save(folder / f"{name}.safetensors", build(spec), {"mIoU": 12.5, "seed": seed})
+    return folder
+
+
+@pytest.fixture
+def engine(folder) -> Engine:
+    return Engine(device="cpu", models_dir=folder)
+
+
+def picture(seed: int = 0, height: int = 70, width: int = 101) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_catalogue(engine):
+    cards = engine.models()
+    assert list(cards) == ["qup", "cpt", "other"], "demo models first, in their order"
+    assert cards["cpt"].memory_share == 0.1 and cards["qup"].memory_share is None
+    assert cards["cpt"].mIoU == 12.5 and cards["cpt"].classes == tuple("abcdefg")
+    assert cards["cpt"].parameters == sum(p.numel() for p in engine.segmenter("cpt").parameters())
+
+
+def test_a_trace_is_what_the_model_says(engine):
+    image = picture()
+    trace = engine.trace("cpt", image)
+    segmenter = engine.segmenter("cpt")
+    with torch.no_grad():
+        logits = segmenter(segmenter.normalise(image))[0]
+    assert_close(trace.logits, logits)
+    assert trace.labels.shape == (70, 101) and trace.image_size == (70, 101)
+    assert trace.logits.shape == (7, 18, 26)  # ceil(70 / 4), ceil(101 / 4)
+    assert [s.name for s in trace.stages] == ["stride16", "stride8", "stride4"]
+    assert trace.model.id == "cpt" and trace.image.size == (70, 101) and trace.milliseconds > 0
+    assert not trace.logits.requires_grad and not trace.logits.is_inference()
+
+
+def test_the_second_trace_is_a_look_up(engine):
+    first = engine.trace("cpt", picture())
+    again = engine.trace("cpt", Image.fromarray(picture()))
+    assert again.logits is first.logits and again.labels is first.labels
+    assert engine.cache_info().hits == 1 and engine.cache_info().misses == 1
+    assert engine.trace("qup", picture()).logits is not first.logits
+    assert engine.trace("cpt", picture(1)).logits is not first.logits
+
+
+def test_a_file_that_changed_is_read_again(engine, tmp_path):
+    file = tmp_path / "photo.png"
+    Image.fromarray(picture(1)).save(file)
+    first = engine.trace("cpt", file)
+    assert engine.trace("cpt", file).logits is first.logits
+    Image.fromarray(picture(2)).save(file)
+    second = engine.trace("cpt", file)
+    assert not torch.equal(second.logits, first.logits)
+    assert_close(second.logits, engine.trace("cpt", picture(2)).logits)
+
+
+def test_a_checkpoint_that_changed_is_another_model(folder, tmp_path):
+    shutil.copy(folder / "cpt.safetensors", tmp_path / "cpt.safetensors")
+    engine = Engine(device="cpu", models_dir=tmp_path)
+    first = engine.trace("cpt", picture())
+    torch.manual_seed(9)
+    save(tmp_path / "cpt.safetensors", build(SPEC), {})
+    second = engine.trace("cpt", picture())
+    assert second.model.hash != first.model.hash and not torch.equal(second.logits, first.logits)
+
+
+def test_a_path_works_as_an_id(engine, folder):
+    by_path = engine.trace(folder / "cpt.safetensors", picture())
+    assert by_path.logits is engine.trace("cpt", picture()).logits
+
+
+def test_cache_is_bounded_in_bytes(folder):
+    roomy = Engine(device="cpu", models_dir=folder)
+    roomy.trace("cpt", picture())
+    one = roomy.cache_info().host.bytes
+    assert one > 0
+    engine = Engine(device="cpu", models_dir=folder, host_bytes=3 * one)
+    for seed in range(8):
+        engine.trace("cpt", picture(seed))
+        assert engine.cache_info().host.bytes <= 3 * one
+    assert engine.cache_info().host.entries >= 2
+    tight = Engine(device="cpu", models_dir=folder, host_bytes=10)
+    assert_close(tight.trace("cpt", picture()).logits, roomy.trace("cpt", picture()).logits)
+    assert tight.cache_info().host.bytes == 0
+
+
+def test_many_threads_one_answer(engine):
+    """32 calls on 4 images and 2 models from 8 threads: each pair is computed once, and correctly."""
+    jobs = [(model, seed) for seed in range(4) for model in ("cpt", "qup")] * 4
+    with ThreadPoolExecutor(8) as pool:
+        traces = list(pool.map(lambda job: engine.trace(job[0], picture(job[1])), jobs))
+    assert engine.cache_info().misses == 8
+    fresh = Engine(device="cpu", models_dir=engine._folder)
+    for (model, seed), trace in zip(jobs[:8], traces[:8], strict=True):
+        assert_close(trace.logits, fresh.trace(model, picture(seed)).logits)
+
+
+def test_clicks_go_before_jobs():
+    turns, order = Turns(), []
+    started = threading.Barrier(5)
+
+    def work(name: str, priority: int, delay: float) -> None:
+        started.wait()
+        time.sleep(delay)
+        with turns.take(priority):
+            order.append(name)
+
+    with turns.take():
+        plan = [("job 1", JOB, 0.0), ("job 2", JOB, 0.1), ("click 1", CLICK, 0.2), ("click 2", CLICK, 0.3)]
+        threads = [threading.Thread(target=work, args=item) for item in plan]
+        for thread in threads:
+            thread.start()
+        started.wait()
+        time.sleep(0.6)
+        assert order == []
+    for thread in threads:
+        thread.join()
+    assert order == ["click 1", "click 2", "job 1", "job 2"]
+
+
+def test_checkpoint_round_trip(tmp_path):
+    torch.manual_seed(0)
+    segmenter = build(SPEC).eval()
+    save(tmp_path / "a.safetensors", segmenter, {"seed": 5}, half=False)
+    checkpoint = load(tmp_path / "a.safetensors")
+    assert checkpoint.provenance == {"seed": 5} and checkpoint.segmenter.spec == SPEC
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(checkpoint.segmenter(x), segmenter(x))
+    save(tmp_path / "b.safetensors", segmenter, {}, half=True)
+    assert (tmp_path / "b.safetensors").stat().st_size < 0.6 * (tmp_path / "a.safetensors").stat().st_size
+    bank = load(tmp_path / "b.safetensors").segmenter.decoder.memory_banks()[0].bank
+    assert bank.dtype == torch.float32
+    assert_close(bank, segmenter.decoder.memory_banks()[0].bank, rtol=1e-3, atol=1e-4)
+
+
+def broken_checkpoints(folder: Path, tmp_path: Path) -> dict[Path, str]:
+    """File → what its sentence must say."""
+    whole = (folder / "cpt.safetensors").read_bytes()
+    cut, short, pickled, text = (tmp_path / f"{n}.safetensors" for n in ("cut", "short", "pickled", "text"))
+    cut.write_bytes(whole[: len(whole) // 2])
+    short.write_bytes(whole[:5])
+    pickled.write_bytes(pickle.dumps({"weights": [1, 2, 3]}))
+    text.write_text("not a checkpoint")
+    foreign, misfit = tmp_path / "foreign.safetensors", tmp_path / "misfit.safetensors"
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(3)}, foreign)
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    with safe_open(folder / "cpt.safetensors", "pt") as f:
+        metadata = f.metadata()
+    save_file({"weight": torch.zeros(3)}, misfit, metadata=metadata)
+    other = tmp_path / "reshaped.safetensors"
+    weights = load_file(folder / "cpt.safetensors")
+    save_file({**weights, "decoder.classifier.weight": torch.zeros(2, 2, 1, 1)}, other, metadata=metadata)
+    unknown = tmp_path / "unknown.safetensors"
+    save_file(weights, unknown, metadata={**metadata, "spec": metadata["spec"].replace('"cpt"', '"nobody"')})
+    return {
+        cut: "truncated",
+        short: "truncated",
+        pickled: "pickle",
+        text: "truncated or damaged",
+        foreign: "no checkpoint of this program",
+        misfit: "another architecture",
+        other: "decoder.classifier.weight has shape",
+        unknown: 'method "nobody"',
+        tmp_path / "absent.safetensors": "there is no checkpoint",
+    }
+
+
+def test_bad_checkpoints_say_why_and_lose_nothing(engine, folder, tmp_path):
+    kept = engine.trace("cpt", picture())
+    for path, reason in broken_checkpoints(folder, tmp_path).items():
+        with pytest.raises(LoupeError) as caught:
+            engine.trace(path, picture())
+        text = str(caught.value)
+        assert reason in text and "\n" not in text
+        assert path.name in text or "nobody" in text
+    assert engine.trace("cpt", picture()).logits is kept.logits
+
+
+def test_a_broken_file_in_the_folder_hides_no_other(folder, tmp_path):
+    shutil.copy(folder / "qup.safetensors", tmp_path / "qup.safetensors")
+    (tmp_path / "cpt.safetensors").write_bytes(b"nothing")
+    engine = Engine(device="cpu", models_dir=tmp_path)
+    assert list(engine.models()) == ["qup"]
+    assert "cpt.safetensors" in engine.problems()
+    with pytest.raises(LoupeError, match="truncated or damaged"):
+        engine.trace("cpt", picture())
+
+
+def test_unknown_names_are_one_sentence(engine):
+    with pytest.raises(LoupeError, match="known are qup, cpt, other"):
+        engine.trace("nothing", picture())
+    with pytest.raises(LoupeError, match="bf16 needs a CUDA device"):
+        Engine(device="cpu", precision="bf16")
+    with pytest.raises(LoupeError, match='precision "fp8"'):
+        Engine(precision="fp8")
+    with pytest.raises(LoupeError, match='device "nowhere"'):
+        Engine(device="nowhere")
+    with pytest.raises(LoupeError, match="timm has no backbone"):
+        build(SegmenterSpec("no_such_net", ("a", "b")))
+
+
+def test_large_images_are_reduced_and_said_so(engine):
+    trace = engine.trace("cpt", picture(0, 120, 300), long_side=100)
+    assert trace.image.reduced and trace.image.original_size == (120, 300) and trace.image_size == (40, 100)
+    assert trace.labels.shape == (40, 100)
+
+
+def test_device_entries_move_to_the_host_and_back():
+    from engine.cache import TieredCache
+
+    moves = []
+    cache = TieredCache(
+        20,
+        20,
+        to_host=lambda v: moves.append(("host", v)) or v,
+        to_device=lambda v: moves.append(("device", v)) or v,
+    )
+    cache.put("a", "A", 10)
+    cache.put("b", "B", 10)
+    cache.put("c", "C", 10)
+    assert moves == [("host", "A")]
+    assert cache.get("a") == "A" and moves[-1] == ("host", "B") and ("device", "A") in moves
+    cache.put("d", "D", 10)
+    assert cache.device.info().bytes <= 20 and cache.host.info().bytes <= 20
+    assert cache.get("nothing") is None
+    cache.put("huge", "H", 50)
+    assert cache.get("huge") is None
+
+
+def test_state_and_statistics_of_a_trace_survive_the_move_to_another_device(engine):
+    from engine.trace import tensor_bytes, to_device
+
+    trace = engine.trace("cpt", picture())
+    moved = to_device(trace, "cpu")
+    assert torch.equal(moved.stages[1].affinity(0, 1), trace.stages[1].affinity(0, 1))
+    assert tensor_bytes(trace) > trace.logits.nbytes
