@@ -1,6 +1,6 @@
 """Speed and memory of the engine, each as a ratio of two things measured in the same run.
 
-Inputs are rendered scenes and the shipped models: real weights, real pixels. Times are medians; the two sides of a
+Inputs are a shipped scene, enlarged, and the shipped models: real weights, real pixels. Times are medians; the two sides of a
 ratio take turns, so that a busy machine slows both. Peak memory is what the run allocates beyond what was there.
 """
 
@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
-from engine.data.scenes import render
+from engine.catalogue import ASSETS
 from engine.errors import LoupeError
 from engine.runtime import Engine
 
-SEED = 1_000_000  # of the scene that is measured
 TURN = 0.03  # seconds that one side measures before the other has its turn
 
 
@@ -59,10 +60,19 @@ def run(device: str = "auto", only: str | None = None, precision: str = "fp32") 
     return [row for name in chosen for row in MEASUREMENTS[name](engine)]
 
 
+def scene(size: int) -> np.ndarray:
+    """The first sample scene at `size` × `size`, (size, size, 3) uint8. No generator: a bare GPU machine lacks SciPy."""
+    files = sorted(p for p in (ASSETS / "scenes").glob("*.png") if p.stem.isdigit())
+    if not files:
+        raise LoupeError(f"no sample scene in {ASSETS / 'scenes'}")
+    with Image.open(files[0]) as image:
+        return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+
+
 def trace_against_forward(engine: Engine) -> Iterable[Row]:
     """`engine.trace` of an image it has not seen, against a plain forward of a copy of the weights that keeps nothing."""
     for model in ("cpt", "qup"):
-        pixels = render(SEED, size=512).image
+        pixels = scene(512)
         segmenter = copy.deepcopy(engine.segmenter(model))
         picture = engine.image(pixels)
 
@@ -78,13 +88,13 @@ def trace_against_forward(engine: Engine) -> Iterable[Row]:
         yield Row(f"trace, {model} 512²", 1e3 * traced, 1e3 * plain, "ms", 1.15, "against a plain forward")
         engine.clear()
         peaks = [_peak(f, engine.device) / 2**20 for f in (lambda: engine.trace(model, picture), forward)]  # noqa: B023
-        yield Row(f"trace peak, {model} 512²", *peaks, "MiB", 1.25, "against a plain forward")
+        yield Row(f"trace peak, {model} 512²", peaks[0], peaks[1], "MiB", 1.25, "against a plain forward")
         engine.clear()
 
 
 def row_against_matrix(engine: Engine) -> Iterable[Row]:
     """One affinity row at the finest stage, against materialising the whole affinity."""
-    stage = engine.trace("qup", render(SEED, size=512).image).stages[-1]
+    stage = engine.trace("qup", scene(512)).stages[-1]
     row, matrix = _alternate(
         lambda: stage.affinity(40, 70), lambda: stage.affinity_block(slice(None)), engine.device, rounds=5
     )
@@ -96,7 +106,7 @@ def row_against_matrix(engine: Engine) -> Iterable[Row]:
 
 def second_trace(engine: Engine) -> Iterable[Row]:
     """The second trace of the same image and model, against the first."""
-    picture = engine.image(render(SEED, size=512).image)
+    picture = engine.image(scene(512))
 
     def first() -> None:
         engine.clear()
@@ -146,8 +156,8 @@ def _peak(f: Callable[[], object], device: torch.device) -> float:
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         f()
-    results = profiler.profiler.kineto_results  # pyright: ignore[reportOptionalMemberAccess]
-    changes = sorted(((e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]"))
+    results: Any = profiler.profiler.kineto_results  # pyright: ignore[reportOptionalMemberAccess]
+    changes = sorted((e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]")
     held = peak = 0
     for _, change in changes:
         held += change

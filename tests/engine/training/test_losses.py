@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from engine.decoders.cpt import Prediction
-from engine.training.losses import IGNORED, cross_entropy, dice, focal, mask_losses, segmentation_losses
+from engine.training.losses import IGNORED, cross_entropy, focal_and_dice, mask_losses, segmentation_losses
 
 K, H, W = 5, 12, 17
 
@@ -93,8 +93,10 @@ def test_perfect_and_wrong_masks():
     truth = torch.zeros(1, 100)
     truth[:, :30] = 1
     certain = (truth * 2 - 1) * 30
-    assert focal(certain, truth).item() < 1e-6 and dice(certain, truth).item() < 1e-6
-    assert focal(-certain, truth).item() > 5 and dice(-certain, truth).item() > 0.95
+    for loss in focal_and_dice(certain, truth):
+        assert 0 <= loss.item() < 1e-6
+    focal, dice = focal_and_dice(-certain, truth)
+    assert focal.item() > 5 and dice.item() > 0.95
 
 
 def test_names_follow_from_the_prediction():

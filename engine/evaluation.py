@@ -1,0 +1,141 @@
+"""Evaluates a segmenter on a dataset: mIoU, boundary IoU and band IoU over the split.
+
+Whole images, one scale, no sliding window; the logits are resized bilinearly to the label's size before the argmax, as in
+training. Counts are kept per image, so that intervals over images can be drawn from them later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from engine import metrics
+from engine.errors import LoupeError
+from engine.metrics import Counts
+
+Progress = Callable[[int, int, dict[str, Any]], None]
+"""Called with what is done, what there is to do, and figures worth showing."""
+
+
+class LabelledImages(Protocol):
+    """What evaluation needs of a dataset: samples with `.image` (H, W, 3) uint8 and `.labels` (H, W), 255 ignored."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Counts of a model on a split, and what follows from them. Percentages are 0..100."""
+
+    model: str
+    data: str
+    classes: tuple[str, ...]
+    images: tuple[Counts, ...]
+    """One per image, in the dataset's order."""
+
+    @property
+    def total(self) -> Counts:
+        """Sum over the images."""
+        total = self.images[0]
+        for counts in self.images[1:]:
+            total = total + counts
+        return total
+
+    @property
+    def miou(self) -> float:
+        """mIoU in percent."""
+        return 100 * metrics.mean(self.total.iou)
+
+    @property
+    def boundary_iou(self) -> float:
+        """Mean boundary IoU in percent."""
+        return 100 * metrics.mean(self.total.boundary_iou)
+
+    def json(self) -> dict[str, Any]:
+        """Plain values, percentages rounded to 0.01; null for a category that never occurs."""
+        total = self.total
+        right = int(np.trace(total.confusion))
+        return {
+            "model": self.model,
+            "data": self.data,
+            "mIoU": _percent(metrics.mean(total.iou)),
+            "boundary_IoU": _percent(metrics.mean(total.boundary_iou)),
+            "band_IoU": _percent(metrics.mean(total.band_iou)),
+            "pixel_accuracy": _percent(right / max(1, int(total.confusion.sum()))),
+            "categories": self._named(total.iou),
+            "boundary_categories": self._named(total.boundary_iou),
+            "images": len(self.images),
+        }
+
+    def _named(self, values: np.ndarray) -> dict[str, float | None]:
+        return {name: _percent(value) for name, value in zip(self.classes, values, strict=True)}
+
+
+def evaluate(
+    segmenter: Any,
+    dataset: LabelledImages,
+    *,
+    limit: int | None = None,
+    device: str | torch.device = "cpu",
+    batch: int = 8,
+    progress: Progress | None = None,
+    model: str = "",
+    data: str = "scenes-val",
+) -> Evaluation:
+    """Runs the segmenter (left on `device`, its training mode restored) over the first `limit` images.
+
+    Raises LoupeError when there is no image, or when the dataset's categories are not the model's.
+    """
+    count = len(dataset) if limit is None else min(limit, len(dataset))
+    if count < 1:
+        raise LoupeError(f"There is no image to evaluate in {data}.")
+    classes = tuple(segmenter.spec.classes)
+    known = getattr(dataset, "classes", None)
+    if known is not None and tuple(known) != classes:
+        raise LoupeError(
+            f"The model {model or 'given'} knows {len(classes)} categories that are not the {len(known)} of {data}."
+        )
+    training = segmenter.training
+    segmenter.to(device).eval()
+    images: list[Counts] = []
+    try:
+        for samples in _groups(dataset, count, batch):
+            predictions = predict_labels(segmenter, np.stack([s.image for s in samples]), device)
+            for sample, labels in zip(samples, predictions, strict=True):
+                images.append(metrics.count(np.asarray(sample.labels), labels, len(classes)))
+            if progress is not None:
+                progress(len(images), count, {})
+    finally:
+        segmenter.train(training)
+    return Evaluation(model, data, classes, tuple(images))
+
+
+@torch.no_grad()
+def predict_labels(segmenter: Any, images: np.ndarray, device: str | torch.device) -> np.ndarray:
+    """Labels (b, H, W) uint8 of images (b, H, W, 3) uint8, in fp32."""
+    logits = segmenter(segmenter.normalise(torch.from_numpy(images).to(device))).float()
+    full = F.interpolate(logits, images.shape[1:3], mode="bilinear", align_corners=False)
+    return full.argmax(1).to(torch.uint8).cpu().numpy()
+
+
+def _groups(dataset: LabelledImages, count: int, batch: int) -> Iterator[list[Any]]:
+    """Consecutive samples of one size, at most `batch` at a time."""
+    group: list[Any] = []
+    for index in range(count):
+        sample = dataset[index]
+        if group and (len(group) == batch or group[0].image.shape != sample.image.shape):
+            yield group
+            group = []
+        group.append(sample)
+    yield group
+
+
+def _percent(value: float) -> float | None:
+    return None if np.isnan(value) else round(100 * float(value), 2)

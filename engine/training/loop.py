@@ -1,0 +1,231 @@
+"""The training loop: one for every task.
+
+    for t in 0..T−1:  dropout ← f(seed, t);  batch ← f(seed, t);  loss = Σ losses;  clip;  AdamW;  schedules
+
+Every random draw is a function of (seed, t), so what a step does depends only on the weights, the optimiser and t. That is
+all the resume file has to hold: a run that was killed and started again ends with the same weights as one that was not.
+The file is replaced atomically every `save_every` steps and removed at the end.
+
+Weights without decay: everything one-dimensional (biases, norms). The backbone learns at `backbone_rate` of the rate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import LoupeError
+from engine.training.batches import Batch, CropSampler, prefetched
+from engine.training.recipes import Recipe
+from engine.training.schedules import rate_factor
+
+Progress = Callable[[int, int, dict[str, Any]], None]
+"""Called after a step with finished steps, all steps, and {"loss", "rate", "seconds", …}."""
+
+PACKAGES = ("torch", "timm", "lightning-fabric", "torchmetrics", "numpy")
+
+
+class Task(Protocol):
+    """What is learned. The loop knows nothing else about it."""
+
+    objective: nn.Module
+    """forward(images (b, S, S, 3) uint8, labels (b, S, S) int64, modes likewise or None) → dict name → scalar loss."""
+    sampler: CropSampler
+
+    def backbone_parameters(self) -> Iterable[nn.Parameter]: ...
+    def before_step(self, step: int) -> None: ...
+    def after_step(self, finished: int) -> None: ...
+    def watch(self, device: torch.device) -> dict[str, Any]: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: dict[str, Any]) -> None: ...
+    def finish(self, path: Path, provenance: dict[str, Any], device: torch.device) -> None: ...
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    device: str = "auto",
+    seed: int | None = None,
+    steps: int | None = None,
+    resume: bool = True,
+    progress: Progress | None = None,
+) -> Path:
+    """Trains a recipe and returns the checkpoint's path.
+
+    out: a folder (the file is then `<recipe name>.safetensors`) or a .safetensors file. `seed` and `steps` override the recipe's.
+    With `resume`, a run that was interrupted continues from its resume file beside `out`. Raises LoupeError when that file was
+    made by another recipe, or when data or device are missing.
+    """
+    changes = {key: value for key, value in (("seed", seed), ("steps", steps)) if value is not None}
+    recipe = dataclasses.replace(recipe, **changes)
+    path = out if out.suffix == ".safetensors" else out / f"{recipe.name}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return run(recipe, make_task(recipe), path, device=device, resume=resume, progress=progress)
+
+
+def make_task(recipe: Recipe) -> Task:
+    """Opens the data and builds the model of a recipe; its random weights depend on the seed only."""
+    torch.manual_seed(recipe.seed)
+    if recipe.task == "recognition":
+        from engine.training.pretraining import RecognitionTask
+
+        return RecognitionTask(recipe)
+    from engine.training.segmentation import SegmentationTask
+
+    return SegmentationTask(recipe)
+
+
+def run(
+    recipe: Recipe, task: Task, path: Path, *, device: str, resume: bool, progress: Progress | None
+) -> Path:
+    """The loop itself, on a task already made."""
+    fabric = _fabric(recipe, device)
+    optimiser = torch.optim.AdamW(parameter_groups(task, recipe), lr=recipe.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: rate_factor(step, recipe.steps, recipe.warmup, recipe.power)
+    )
+    objective, stepper = fabric.setup(task.objective.train(), optimiser)
+    state_path = path.with_name(path.stem + ".resume.pt")
+    start = 0
+    history: list[dict[str, Any]] = []
+    if resume and state_path.is_file():
+        state = _read_state(state_path, recipe)
+        task.objective.load_state_dict(state["objective"])
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        task.restore(state["task"])
+        start, history = state["step"], state["history"]
+    else:
+        task.after_step(0)
+    began = time.monotonic()
+    for step, batch in enumerate(prefetched(task.sampler, start, recipe.steps), start):
+        task.before_step(step)
+        losses = _step(fabric, objective, stepper, batch, recipe, step)
+        schedule.step()
+        finished = step + 1
+        task.after_step(finished)
+        figures = {name: float(value.detach()) for name, value in losses.items()}
+        figures["loss"] = sum(figures.values())
+        if not figures["loss"] < float("inf"):
+            raise LoupeError(
+                f"Training of {recipe.name} diverged: the loss at step {finished} is {figures['loss']}."
+            )
+        if recipe.watch_every and finished % recipe.watch_every == 0:
+            seen = task.watch(fabric.device)
+            history.append({"step": finished} | seen)
+            figures |= seen
+        if finished % recipe.save_every == 0 and finished < recipe.steps and fabric.is_global_zero:
+            _write_state(state_path, recipe, finished, task, optimiser, schedule, history)
+        if progress is not None:
+            seconds = (time.monotonic() - began) / (finished - start)
+            progress(
+                finished, recipe.steps, figures | {"rate": schedule.get_last_lr()[0], "seconds": seconds}
+            )
+    if fabric.is_global_zero:
+        task.finish(path, provenance(recipe) | {"history": history}, fabric.device)
+        state_path.unlink(missing_ok=True)
+    return path
+
+
+def parameter_groups(task: Task, recipe: Recipe) -> list[dict[str, Any]]:
+    """AdamW's groups: head and backbone, each with and without decay; one-dimensional parameters have none."""
+    backbone = {id(p) for p in task.backbone_parameters()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in task.objective.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in backbone, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": recipe.learning_rate * (recipe.backbone_rate if in_backbone else 1.0),
+            "weight_decay": recipe.weight_decay if decays else 0.0,
+        }
+        for (in_backbone, decays), parameters in groups.items()
+    ]
+
+
+def provenance(recipe: Recipe) -> dict[str, Any]:
+    """Where a checkpoint comes from: recipe, seed, steps, versions, date (UTC)."""
+    from engine.data import scenes
+
+    return {
+        "recipe": recipe.json(),
+        "seed": recipe.seed,
+        "step": recipe.steps,
+        "scenes_version": scenes.VERSION,
+        "packages": {name: metadata.version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _fabric(recipe: Recipe, device: str) -> Any:
+    from lightning_fabric import Fabric
+
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps"):
+        raise LoupeError(f"There is no device {device!r}: use auto, cpu, cuda or mps.")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise LoupeError("The device cuda was asked for, but torch sees no GPU here.")
+    precision = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
+    devices: Any = [int(index)] if index.isdigit() and kind == "cuda" else 1
+    return Fabric(accelerator=kind, devices=devices, precision=precision)  # pyright: ignore[reportArgumentType]
+
+
+def _step(
+    fabric: Any, objective: nn.Module, optimiser: Any, batch: Batch, recipe: Recipe, step: int
+) -> Mapping[str, Tensor]:
+    torch.manual_seed(recipe.seed * 1_000_003 + step)
+    batch = batch.part(fabric.global_rank, fabric.world_size)
+    images, labels = (torch.from_numpy(a).to(fabric.device) for a in (batch.images, batch.labels))
+    modes = None if batch.modes is None else torch.from_numpy(batch.modes).to(fabric.device).long()
+    losses = objective(images, labels.long(), modes)
+    optimiser.zero_grad(set_to_none=True)
+    fabric.backward(sum(losses.values()))
+    fabric.clip_gradients(objective, optimiser, max_norm=recipe.clip, error_if_nonfinite=False)
+    optimiser.step()
+    return losses
+
+
+def _write_state(
+    path: Path,
+    recipe: Recipe,
+    step: int,
+    task: Task,
+    optimiser: Any,
+    schedule: Any,
+    history: list[dict[str, Any]],
+) -> None:
+    state = {
+        "recipe": recipe.json(),
+        "step": step,
+        "objective": task.objective.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "schedule": schedule.state_dict(),
+        "task": task.state(),
+        "history": history,
+    }
+    temporary = path.with_name(path.name + ".part")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def _read_state(path: Path, recipe: Recipe) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # truncated archives raise many kinds
+        raise LoupeError(f"The resume file {path.name} cannot be read: delete it to start again.") from error
+    if state["recipe"] != recipe.json():
+        raise LoupeError(f"The resume file {path.name} belongs to another recipe: delete it to start again.")
+    return state
