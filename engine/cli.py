@@ -1,0 +1,349 @@
+"""`python -m engine`: the engine without the app.
+
+Every command has --help, and --json prints one JSON object on stdout and nothing else there. Progress goes to stderr.
+Bad input is one line on stderr and exit code 1. Pixels are row,col of the upright original image.
+
+Nothing heavy is imported before a command needs it, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from typer.exceptions import Abort, TyperException
+
+from engine.errors import LoupeError
+from engine.terminal import Progress, complain, figure, print_readings, say, stdout_kept_clean, table
+
+if TYPE_CHECKING:
+    from engine.affinity import Reading
+    from engine.images import LoadedImage
+    from engine.trace import Trace
+
+app = typer.Typer(
+    help="Look inside segmentation decoders without the app. Progress goes to stderr; bad input exits with 1.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(no_args_is_help=True, help="Make and look at the demo world's data.")
+app.add_typer(data, name="data")
+
+INTERRUPTED = 130
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+Device = Annotated[str, typer.Option(help="auto (cuda, else mps, else cpu), or a device's name.")]
+Precision = Annotated[str, typer.Option(help="fp32, or bf16 (autocast, on CUDA).")]
+Model = Annotated[str, typer.Option("--model", help="A model of the catalogue, or the path of a checkpoint.")]
+
+
+@app.command()
+def models(json: Json = False) -> None:
+    """The catalogue: every model with its method, size and measures."""
+    with stdout_kept_clean(json):
+        from engine import Engine
+
+        engine = Engine(device="cpu")
+        cards = list(engine.models().values())
+        for problem in engine.problems().values():
+            print(f"left out: {problem}", file=sys.stderr)
+    columns = ["id", "title", "sources", "backbone", "parameters", "mIoU %", "boundary IoU %"]
+    rows = [(c.id, c.title, c.sources, c.backbone, c.parameters, c.mIoU, c.boundary_IoU) for c in cards]
+    say(
+        {"models": [card.json() | {"path": card.path} for card in cards]},
+        json,
+        lambda: table("Models", columns, rows),
+    )
+
+
+@app.command()
+def trace(
+    model: Model,
+    image: Annotated[Path, typer.Option(help="Any common image file.")],
+    pixel: Annotated[str, typer.Option(help="row,col of the upright original image.")],
+    stage: Annotated[
+        str | None, typer.Option(help="One stage, such as stride4; all of them otherwise.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Ground truth: a PNG of category indices, 255 where unknown.")
+    ] = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    long_side: Annotated[
+        int, typer.Option(help="Pixels that the long side may have; 0 for no limit.")
+    ] = 1024,
+    npz: Annotated[
+        Path | None, typer.Option(help="Also write affinities and contributions to this file.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What one pixel reads: sources, memory, update, entropies, per stage."""
+    with stdout_kept_clean(json):
+        row, col = _pixel(pixel)
+        from engine.images import cell, load_image
+
+        loaded = load_image(image, long_side=long_side or None)
+        cell(row, col, loaded.original_size, loaded.size)  # refused now, before the model is read
+        truth = None if labels is None else _truth(labels, loaded)
+        from engine import Engine
+        from engine.affinity import reading
+
+        engine = Engine(device=device, precision=precision)
+        run = engine.trace(model, loaded)
+        names = [stage] if stage is not None else [each.name for each in run.stages]
+        readings = [reading(run, name, pixel=(row, col), truth=truth) for name in names]
+        card = engine.card(model)
+        if npz is not None:
+            _write_npz(npz, run, readings)
+    result = {
+        "model": card.id,
+        "checkpoint": card.hash,
+        "classes": list(card.classes),
+        "image": {
+            "name": loaded.name,
+            "hash": loaded.hash,
+            "original_size": loaded.original_size,
+            "size": loaded.size,
+            "reduced": loaded.reduced,
+        },
+        "pixel": [row, col],
+        "device": str(engine.device),
+        "precision": precision,
+        "stages": [each.json() for each in readings],
+    }
+    say(result, json, lambda: print_readings(card, loaded, readings))
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or the path of a TOML file.")],
+    out: Annotated[Path, typer.Option(help="Folder, or .safetensors file, for the checkpoint.")] = Path(
+        "runs"
+    ),
+    device: Device = "auto",
+    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on where an interrupted run stopped.")] = True,
+    json: Json = False,
+) -> None:
+    """Train a model from a recipe; a run that was interrupted goes on where it stopped."""
+    started = time.monotonic()
+    with stdout_kept_clean(json):
+        from engine.training.loop import train as run
+        from engine.training.recipes import load_recipe
+
+        wanted = load_recipe(recipe)
+        with Progress(wanted.name) as progress:
+            path = run(wanted, out, device=device, seed=seed, steps=steps, resume=resume, progress=progress)
+    seconds = time.monotonic() - started
+    result = {
+        "recipe": wanted.name,
+        "checkpoint": path,
+        "seconds": round(seconds, 1),
+        "provenance": _provenance(path),
+    }
+    say(result, json, lambda: print(f"{path} ({seconds:.0f} s)"))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        list[str], typer.Option("--model", help="Catalogue id or checkpoint; may be given several times.")
+    ],
+    data: Annotated[str, typer.Option(help="Name of a dataset.")] = "scenes-val",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 8,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """mIoU, boundary IoU and the IoU of every category, in percent."""
+    with stdout_kept_clean(json):
+        from engine import Engine, checkpoints
+        from engine.data.datasets import open_dataset
+        from engine.evaluation import evaluate as run
+
+        engine = Engine(device=device)
+        cards = [engine.card(name) for name in model]
+        dataset = open_dataset(data)
+        found = []
+        for card in cards:
+            segmenter = checkpoints.load(card.path, engine.device).segmenter
+            settings = {
+                "limit": limit,
+                "device": engine.device,
+                "batch": batch,
+                "model": card.id,
+                "data": data,
+            }
+            with Progress(card.id) as progress:
+                found.append(run(segmenter, dataset, progress=progress, **settings).json())
+
+    def show() -> None:
+        measures = [("mIoU", "mIoU"), ("boundary IoU", "boundary_IoU")]
+        rows = [(name, *(each[key] for each in found)) for name, key in measures]
+        rows += [(name, *(each["categories"].get(name) for each in found)) for name in found[0]["categories"]]
+        table(f"{data}, {found[0]['images']} images, percent", ["", *(each["model"] for each in found)], rows)
+
+    say(found[0] if len(found) == 1 else {"models": found}, json, show)
+
+
+@app.command()
+def bench(
+    device: Device = "auto",
+    only: Annotated[str | None, typer.Option(help="Only the measurements whose name contains this.")] = None,
+    precision: Precision = "fp32",
+    json: Json = False,
+) -> None:
+    """Speed and memory, as a table of ratios to what was measured beside it in the same run."""
+    with stdout_kept_clean(json):
+        from engine.bench import run
+
+        rows = run(device, only, precision)
+    columns = ["", "measured", "against", "unit", "ratio", "bound", "note"]
+    figures = [(r.name, r.measured, r.against, r.unit, r.ratio, f"≤ {figure(r.bound)}", r.note) for r in rows]
+    say({"rows": [row.json() for row in rows]}, json, lambda: table("Bench", columns, figures))
+
+
+@data.command("render")
+def render_scene(
+    seed: Annotated[int, typer.Option(help="Which scene; the same seed is the same scene everywhere.")],
+    out: Annotated[Path, typer.Option(help="Folder for SEED.png, SEED.labels.png and SEED.modes.png.")],
+    size: Annotated[int, typer.Option(help="Pixels a side.")] = 256,
+    json: Json = False,
+) -> None:
+    """Paint one scene of the demo world, with its labels and appearance modes."""
+    with stdout_kept_clean(json):
+        from PIL import Image
+
+        from engine.data.scenes import CLASS_NAMES, render
+
+        scene = render(seed, size)
+        out.mkdir(parents=True, exist_ok=True)
+        files = [out / f"{seed}{ending}.png" for ending in ("", ".labels", ".modes")]
+        for path, array in zip(files, (scene.image, scene.labels, scene.modes), strict=True):
+            Image.fromarray(array).save(path)
+        counts = np.bincount(scene.labels[scene.labels < len(CLASS_NAMES)], minlength=len(CLASS_NAMES))
+        share = {
+            name: count / scene.labels.size for name, count in zip(CLASS_NAMES, counts, strict=True) if count
+        }
+    say({"seed": seed, "files": files, "share": share}, json, lambda: print(*files, sep="\n"))
+
+
+@data.command()
+def materialise(
+    name: Annotated[str, typer.Argument(help="scenes-train or scenes-val.")],
+    limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the datasets; data/ otherwise.")] = None,
+    json: Json = False,
+) -> None:
+    """Write a dataset once as memory-mapped arrays, as training does by itself."""
+    with stdout_kept_clean(json):
+        from engine.data.datasets import materialise as run
+
+        with Progress(name) as progress:
+            written = run(name, limit, root, progress=lambda done, everything: progress(done, everything, {}))
+        count = len(written)
+    say({"data": name, "images": count}, json, lambda: print(f"{name}: {count} images"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; whatever goes wrong is one line on stderr, never a traceback."""
+    warnings.filterwarnings(
+        "ignore", module=r"PIL\."
+    )  # about metadata of a picture that can be read all the same
+    try:
+        command = typer.main.get_command(app)
+        list_of = None if arguments is None else list(arguments)
+        code = command.main(args=list_of, prog_name="python -m engine", standalone_mode=False)
+        sys.stdout.flush()
+        if code == INTERRUPTED:  # typer turned Ctrl-C into its exit code
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else 0
+    except TyperException as error:
+        message = error.format_message()
+        return (
+            complain(message) if message.strip() else 0
+        )  # empty: no command was named, and the help was shown
+    except LoupeError as error:
+        return complain(str(error))
+    except (KeyboardInterrupt, Abort):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the interpreter flushes once more at its end
+        return 141
+    except ModuleNotFoundError as error:
+        return complain(f"the package {error.name} is not installed: pip install -r requirements.txt")
+    except OSError as error:
+        return complain(
+            f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        )
+    except Exception as error:
+        if os.environ.get("LOUPE_TRACEBACK"):
+            raise
+        return complain(f"{type(error).__name__}: {error} (a defect; LOUPE_TRACEBACK=1 shows where)")
+
+
+def _pixel(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*", text)
+    if match is None:
+        raise LoupeError(f"pixel {text!r}: must be row,col in whole numbers, such as 120,200")
+    return int(match[1]), int(match[2])
+
+
+def _truth(path: Path, image: LoadedImage) -> np.ndarray:
+    """(H0, W0) category indices, from a PNG of one channel as large as the original image."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("PNG",)) as file:
+            labels = (
+                np.asarray(file)
+                if file.mode in ("L", "P") and file.size == image.original_size[::-1]
+                else None
+            )
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise LoupeError(f"{path}: the labels cannot be read as a PNG") from error
+    if labels is None:
+        height, width = image.original_size
+        raise LoupeError(
+            f"{path}: labels must be a PNG of one 8-bit channel and {width}×{height} pixels, as the image is"
+        )
+    return labels
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    import json
+
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        return json.loads((file.metadata() or {}).get("provenance", "{}"))
+
+
+def _write_npz(path: Path, run: Trace, readings: Sequence[Reading]) -> None:
+    """labels, logits, and per stage the pixel's row of everything; shapes as in engine.stage."""
+    arrays = {"labels": run.labels.cpu().numpy(), "logits": run.logits.float().cpu().numpy()}
+    for each in readings:
+        stage, cell = run.stage(each.stage), each.cell
+        contribution = stage.contribution(*cell)
+        arrays |= {
+            f"{each.stage}.cell": np.array(cell),
+            f"{each.stage}.affinity": stage.affinity(*cell).cpu().numpy(),
+            f"{each.stage}.pixel_affinity": stage.pixel_affinity(*cell).cpu().numpy(),
+            f"{each.stage}.contribution_norm": contribution.norm.cpu().numpy(),
+            f"{each.stage}.contribution_share": contribution.signed.cpu().numpy(),
+        }
+    with path.open("wb") as file:  # given a name, numpy would add an ending to it
+        np.savez_compressed(file, allow_pickle=False, **arrays)

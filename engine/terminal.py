@@ -1,0 +1,161 @@
+"""How the command line speaks: results on stdout, everything else on stderr, one line for what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from engine.affinity import Reading, Source
+    from engine.images import LoadedImage
+    from engine.runtime import ModelCard
+
+
+def say(result: dict[str, Any], as_json: bool, table: Callable[[], None]) -> None:
+    """The result of a command: one JSON object, or what `table` prints."""
+    if as_json:
+        print(json.dumps(plain(result), ensure_ascii=False, allow_nan=False), flush=True)
+    else:
+        table()
+
+
+def plain(value: Any) -> Any:
+    """The same value in what JSON knows: lists, numbers, text; null for NaN and infinities."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Prints a table on stdout; the first column to the left, figures to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
+    )
+    for index, name in enumerate(columns):
+        drawn.add_column(name, justify="right" if index else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(figure(item) for item in row))
+    Console(soft_wrap=False, highlight=False).print(drawn)
+
+
+def figure(value: Any) -> str:
+    """A value as a reader wants it: three or four digits, a dash for none."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if isinstance(value, float):
+        size = abs(value)
+        return (
+            f"{value:.1f}" if size >= 100 else f"{value:.3f}" if size >= 1e-3 or size == 0 else f"{value:.1e}"
+        )
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}".replace(",", " ")
+    return str(value)
+
+
+def print_readings(card: ModelCard, image: LoadedImage, readings: Sequence[Reading]) -> None:
+    """What one pixel reads, as tables: a column a stage, then the top sources of each."""
+    names = card.classes
+    reduced = f", reduced to {image.size[1]}×{image.size[0]}" if image.reduced else ""
+    print(f"{card.title} ({card.id}, {card.hash[:12]}) on {image.name}{reduced}")
+    if not readings:
+        print(f"The decoder of {card.id} has no stages to read.")
+        return
+    first = readings[0]
+    true = "" if first.true is None else f", true {names[first.true]}"
+    print("pixel {},{}: predicted".format(*(first.pixel or first.cell)), f"{names[first.predicted]}{true}\n")
+    measures: dict[str, Callable[[Reading], Any]] = {
+        "cell": lambda r: "{},{}".format(*r.cell),
+        "sources": lambda r: r.sources,
+        "entropy / ln m": lambda r: r.entropy,
+        "head disagreement": lambda r: r.disagreement,
+        "blend weight μ": lambda r: r.blend_weight,
+        "memory share of the update": lambda r: r.memory_share,
+        "‖update‖": lambda r: r.update_norm,
+        "‖residual‖": lambda r: r.residual_norm,
+        "own prototype's weight": lambda r: r.own_predicted.prototype_weight,
+        "own category's pixel mass": lambda r: r.own_predicted.pixel_mass,
+        "mass on absent categories": lambda r: r.absent_mass,
+        "effective area (share of cells)": lambda r: r.effective_area,
+        "mean distance (pixels)": lambda r: r.mean_distance,
+    }
+    rows = [(name, *(measure(r) for r in readings)) for name, measure in measures.items()]
+    table("Reading", ["", *(r.stage for r in readings)], rows)
+    for r in readings:
+        print()
+        table(
+            f"{r.stage}: top sources by weight",
+            ["source", "weight", "share of update", "‖contribution‖"],
+            [(_source_name(s, names), s.weight, s.share, s.norm) for s in r.by_weight[:5]],
+        )
+
+
+def _source_name(source: Source, names: Sequence[str]) -> str:
+    if source.category is not None:
+        return names[source.category]
+    return "cell {},{}".format(*source.cell) if source.cell is not None else f"source {source.index}"
+
+
+@contextlib.contextmanager
+def stdout_kept_clean(as_json: bool) -> Iterator[None]:
+    """With --json, what libraries print goes to stderr: stdout holds the one object and nothing else."""
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        yield
+
+
+class Progress:
+    """What is done of what, on stderr: a bar in a terminal, elsewhere a line every half minute. Silent until called."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.bar: Any = None
+        self.said = time.monotonic()
+
+    def __call__(self, done: int, everything: int, figures: dict[str, Any]) -> None:
+        shown = {key: figure(value) for key, value in figures.items() if key != "seconds"}
+        if sys.stderr.isatty():
+            if self.bar is None:
+                from tqdm import tqdm
+
+                self.bar = tqdm(
+                    desc=self.what, total=everything, initial=done, file=sys.stderr, dynamic_ncols=True
+                )
+            self.bar.set_postfix(shown, refresh=False)
+            self.bar.update(done - self.bar.n)
+        elif time.monotonic() - self.said >= 30:
+            self.said = time.monotonic()
+            print(
+                f"{self.what}: {done}/{everything}",
+                *map("=".join, shown.items()),
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def complain(message: str) -> int:
+    """One line on stderr, and the exit code that goes with it."""
+    print("error: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    return 1

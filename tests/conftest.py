@@ -1,0 +1,198 @@
+"""What several tests share: the served app, a real browser, and a tiny untrained model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).resolve().parents[1]
+BROWSERS = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "microsoft-edge",
+)
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+SERVER_PATIENCE = 120  # seconds; the first import of torch on a cold disk is slow
+
+
+SHAPED = [
+    "attention",
+    "resample",
+    "stage",
+    "trace",
+    "decoders",
+    "segmenter",
+    "affinity",
+    "cell_labels",
+    "wire",
+]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shapes", action="store_true", help="check every annotated shape and type of the engine at run time"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--shapes"):
+        from jaxtyping import install_import_hook
+
+        install_import_hook([f"engine.{module}" for module in SHAPED], "beartype.beartype")
+    threads = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2  # workers side by side share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
+
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the served app or a browser is a browser test, and one worker runs them all: one server is enough."""
+    for item in items:
+        if {"app_server", "browser", "page"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+def find_chromium() -> str | None:
+    """The browser's executable: the one that LOUPE_CHROMIUM names, else the first that is on the path."""
+    named = os.environ.get("LOUPE_CHROMIUM")
+    return shutil.which(named) if named else next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium. Without one the test is skipped, and in CI it fails: there it would go unnoticed."""
+    path = find_chromium()
+    if path is None:
+        named = os.environ.get("LOUPE_CHROMIUM")
+        reason = (
+            f"LOUPE_CHROMIUM={named} is no program"
+            if named
+            else f"none of {', '.join(BROWSERS)} is on the path"
+        )
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A headless Chromium for the whole session."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page with a profile of its own, 1400×900, light theme."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, color_scheme="light")
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the app, served as `make app` serves it, on a free port."""
+    if not (ROOT / "app" / "main.py").is_file():
+        pytest.fail("app/main.py is missing")
+    port = free_port()
+    address = f"http://localhost:{port}"
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            wait_until_healthy(address, process, log)
+            yield address
+        finally:
+            stop(process)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    direct = urllib.request.build_opener(
+        urllib.request.ProxyHandler({})
+    )  # a proxy cannot see this machine's localhost
+    deadline = time.monotonic() + SERVER_PATIENCE
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail(f"the app ended with {process.returncode}:\n{log.read_text()[-3000:]}")
+        try:
+            with direct.open(f"{address}/_stcore/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        time.sleep(0.2)
+    pytest.fail(f"the app did not answer within {SERVER_PATIENCE} s:\n{log.read_text()[-3000:]}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends the process and all that it started."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a small untrained CPT with memory, 5 categories: for what does not depend on having learned."""
+    import torch
+
+    from engine import checkpoints
+    from engine.segmenter import SegmenterSpec, build
+
+    torch.manual_seed(0)
+    spec = SegmenterSpec(
+        backbone="mobilenetv4_conv_small_050",
+        classes=("sky", "water", "grass", "house", "tree"),
+        sources="memory",
+        channels=16,
+    )
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    checkpoints.save(path, build(spec), provenance={"recipe": "tiny", "seed": 0})
+    return path
