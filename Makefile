@@ -48,7 +48,7 @@ format: .venv/.test-ready
 	$(BIN)/ruff check --fix .
 
 bench: .venv/.test-ready
-	$(BIN)/python -m engine bench $(ARGS)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,33 @@
+"""The script that Streamlit runs: frame and navigation. Pages are functions in app.views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app.views import inspect
+
+STYLE = Path(__file__).with_name("style.css")
+ICON = Path(__file__).with_name("icon.svg")  # a file of our own: icon names are fetched from another server
+WORDMARK = Path(__file__).with_name("wordmark.svg")
+
+
+def main() -> None:
+    """One run."""
+    st.set_page_config(page_title="Loupe", page_icon=str(ICON), layout="wide", initial_sidebar_state=300)
+    st.logo(str(WORDMARK), icon_image=str(ICON))
+    st.html(STYLE)
+    pages = [
+        st.Page(
+            inspect.render,
+            title="Inspect",
+            icon=":material/center_focus_strong:",
+            url_path="inspect",
+            default=True,
+        ),
+    ]
+    st.navigation(pages).run()
+
+
+main()

@@ -1,0 +1,43 @@
+"""The server: `streamlit run app/main.py`. Streamlit's own pages and the viewer's routes, on one port.
+
+Plain `streamlit run` puts only this folder on the path, where `app` and `engine` are not to be found and where files such as
+`state.py` could be taken for top-level modules: so the repository's root takes its place.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:] = [str(HERE.parent), *(entry for entry in sys.path if entry and Path(entry).resolve() != HERE)]
+
+import streamlit as st  # noqa: E402
+
+from app import process  # noqa: E402
+from app.routes import routes  # noqa: E402
+from app.views import inspect  # noqa: E402
+from engine import LoupeError  # noqa: E402
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
+    """While the server runs. What the first visitor needs is made aside: the server answers meanwhile."""
+    threading.Thread(target=_warm_up, daemon=True).start()
+    yield
+
+
+def _warm_up() -> None:
+    # What is wrong with a model or an image is told by the page that shows it.
+    with suppress(LoupeError):
+        inspect.warm_up()
+
+
+app = st.App(
+    HERE / "home.py",
+    lifespan=lifespan,
+    routes=routes(process.store(), st.get_option("server.baseUrlPath") or ""),
+)

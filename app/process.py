@@ -1,0 +1,32 @@
+"""What exists once in a server process: the engine, the pictures, and the store that the viewer's routes serve from.
+
+Made here and not in a page's script: Streamlit runs scripts again and again, modules only once (file watching is off, see
+.streamlit/config.toml; a reload would make a second engine). Everything here is safe for many sessions at once.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from app.gallery import Gallery
+from app.routes import Store
+from engine import Engine
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@cache
+def engine() -> Engine:
+    """Devices, models and traces. Models are read from assets/models, or from the folder that LOUPE_MODELS names."""
+    return Engine()
+
+
+@cache
+def gallery() -> Gallery:
+    return Gallery(ROOT / "assets" / "scenes")
+
+
+@cache
+def store() -> Store:
+    return Store()

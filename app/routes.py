@@ -1,0 +1,190 @@
+"""Tensors, photo and JavaScript of the viewer over HTTP, on the app's own port, behind unguessable keys.
+
+A key names one trace in one server process and tells nothing about it. The store is bounded in bytes: the trace that was
+asked for least recently goes first, its key then answers 410, and the viewer asks the page for a new one. Bodies are made
+on demand and cached by the browser (their content never changes under one key). Handlers are plain functions, so that
+Starlette runs them in its thread pool and the event loop stays free.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from app import viewer
+from engine import wire
+from engine.errors import LoupeError
+from engine.images import LoadedImage
+from engine.trace import Trace, tensor_bytes
+
+CAPACITY = 1 << 30
+# "identity" keeps Streamlit's gzip layer away: half-precision numbers hardly shrink, and level 9 takes a second a stage.
+HEADERS = {
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "Content-Encoding": "identity",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+GONE = {"Cache-Control": "no-store"}
+
+
+@dataclass
+class Entry:
+    """One trace in the store, with its photo and, where known, its labels (H, W) at the traced size."""
+
+    trace: Trace
+    image: LoadedImage
+    truth: np.ndarray | None
+    size: int
+    bodies: dict[str, bytes] = field(default_factory=dict)  # the few that take long to make
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Store:
+    """Traces that viewers may ask for; safe for many threads; bounded in bytes (at least one trace is always kept)."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.capacity = capacity
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._keys: dict[Hashable, str] = {}
+        self._lock = threading.Lock()
+
+    def put(self, trace: Trace, truth: np.ndarray | None = None, identity: Hashable = None) -> str:
+        """The key under which this trace's tensors are served.
+
+        `identity` says what the trace is of: the same identity gives the same key while it is held, so that a rerun changes no
+        address. By default it is the checkpoint's hash, the image's hash and whether labels are known.
+        Raises LoupeError for a trace without its image.
+        """
+        if trace.image is None:
+            raise LoupeError(
+                "the viewer shows an affinity over its photo, and this trace was made without one"
+            )
+        if identity is None and trace.model is not None:
+            identity = (trace.model.hash, trace.image.hash, truth is not None)
+        with self._lock:
+            known = self._keys.get(identity) if identity is not None else None
+            if known is not None:
+                self._entries.move_to_end(known)
+                return known
+            key = secrets.token_urlsafe(24)
+            self._entries[key] = Entry(
+                trace, trace.image, truth, tensor_bytes(trace) + trace.image.pixels.nbytes
+            )
+            if identity is not None:
+                self._keys[identity] = key
+            self._shrink()
+        return key
+
+    def get(self, key: str) -> Entry | None:
+        """The entry, now the most recently used, or None when it was never there or has gone."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+            return entry
+
+    @property
+    def used(self) -> int:
+        """Bytes held."""
+        with self._lock:
+            return sum(entry.size for entry in self._entries.values())
+
+    def clear(self) -> None:
+        """Forget everything: all keys answer 410 from now on."""
+        with self._lock:
+            self._entries.clear()
+            self._keys.clear()
+
+    def _shrink(self) -> None:
+        used = sum(entry.size for entry in self._entries.values())
+        while used > self.capacity and len(self._entries) > 1:
+            gone, entry = self._entries.popitem(last=False)
+            used -= entry.size
+            self._keys = {identity: key for identity, key in self._keys.items() if key != gone}
+
+
+def routes(store: Store, base: str = "") -> list[Route]:
+    """Everything the viewer fetches. `base`: the server's base path ("server.baseUrlPath"), without which Streamlit serves us."""
+    root = "/" + base.strip("/") if base.strip("/") else ""
+
+    def photo(request: Request) -> Response:
+        return _answer(store, request, _photo, "image/png")
+
+    def maps(request: Request) -> Response:
+        return _answer(store, request, lambda entry, _: wire.map_tensors(entry.trace, entry.truth))
+
+    def stage(request: Request) -> Response:
+        return _answer(store, request, lambda entry, asked: wire.stage_tensors(_stage(entry, asked)))
+
+    def extras(request: Request) -> Response:
+        return _answer(store, request, _extras)
+
+    def alike(request: Request) -> Response:
+        return _answer(store, request, _alike)
+
+    return [
+        Route(f"{root}/viewer/{{version}}/{{file}}", _script),
+        Route(f"{root}/tensors/{{key}}/image.png", photo),
+        Route(f"{root}/tensors/{{key}}/maps", maps),
+        Route(f"{root}/tensors/{{key}}/{{stage}}", stage),
+        Route(f"{root}/tensors/{{key}}/{{stage}}/extras", extras),
+        Route(f"{root}/tensors/{{key}}/{{stage}}/alike", alike),
+    ]
+
+
+def _answer(store: Store, request: Request, make, media_type: str = "application/octet-stream") -> Response:
+    entry = store.get(request.path_params["key"])
+    if entry is None:
+        return PlainTextResponse("these tensors are no longer held: ask for a new trace", 410, headers=GONE)
+    try:
+        return Response(make(entry, request), media_type=media_type, headers=HEADERS)
+    except LoupeError as error:
+        return PlainTextResponse(str(error), 400, headers=GONE)
+
+
+def _stage(entry: Entry, request: Request):
+    return entry.trace.stage(request.path_params["stage"])
+
+
+def _photo(entry: Entry, request: Request) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(entry.image.pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _extras(entry: Entry, request: Request) -> bytes:
+    stage = _stage(entry, request)
+    with entry.lock:  # two viewers that ask at once wait for one computation
+        if stage.name not in entry.bodies:
+            entry.bodies[stage.name] = wire.extra_tensors(stage)
+        return entry.bodies[stage.name]
+
+
+def _alike(entry: Entry, request: Request) -> bytes:
+    stage = _stage(entry, request)
+    try:
+        row, col = (int(request.query_params[name]) for name in ("row", "col"))
+    except (KeyError, ValueError):
+        raise LoupeError("a cell is asked for as row=…&col=…, two whole numbers") from None
+    with entry.lock:
+        return wire.alike_tensor(stage, row, col)
+
+
+def _script(request: Request) -> Response:
+    name = request.path_params["file"]
+    if name not in viewer.FILES:
+        return PlainTextResponse(f"the viewer has no file {name[:40]}", 404, headers=GONE)
+    headers = HEADERS if request.path_params["version"] == viewer.version() else GONE
+    body = (viewer.folder / name).read_text(encoding="utf-8")
+    return Response(body, media_type="text/javascript", headers=headers)

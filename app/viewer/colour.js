@@ -1,0 +1,65 @@
+// Values → colours: perceptual maps, and an opacity that follows the value so that the photo stays visible.
+
+import { TABLES } from "./luts.js";
+
+export const MAPS = Object.keys(TABLES);
+
+const raw = {};
+
+/** 256 × RGB of a colour map. */
+export function table(name) {
+  const key = TABLES[name] ? name : MAPS[0];
+  raw[key] ??= Uint8Array.from(atob(TABLES[key]), (letter) => letter.charCodeAt(0));
+  return raw[key];
+}
+
+const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+
+/** Opacity at t in 0 … 1: nothing at 0, then quickly enough to be read as a colour. */
+export const follow = (t) => (t <= 0 ? 0 : Math.min(1, 0.35 * Math.min(1, t / 0.12) + 0.65 * t ** 0.7));
+
+const ramps = new Map();
+
+/** 256 packed RGBA pixels (for a Uint32Array over ImageData) of a map at an opacity. */
+export function ramp(name, opacity) {
+  const key = `${name} ${opacity.toFixed(3)}`;
+  if (ramps.has(key)) return ramps.get(key);
+  if (ramps.size > 64) ramps.clear();
+  const colours = table(name);
+  const out = new Uint32Array(256);
+  for (let i = 0; i < 256; i++) {
+    const [r, g, b] = colours.subarray(3 * i, 3 * i + 3);
+    const a = Math.round(255 * opacity * follow(i / 255));
+    out[i] = LITTLE_ENDIAN ? (a << 24) | (b << 16) | (g << 8) | r : (r << 24) | (g << 16) | (b << 8) | a;
+  }
+  ramps.set(key, out);
+  return out;
+}
+
+/** Colours `values` into `pixels` (Uint32Array of the same length) by a scale from scale.js. */
+export function paint(values, scale, colours, pixels) {
+  const { low, span } = scale;
+  const factor = 255 / span;
+  if (scale.log) {
+    for (let i = 0; i < values.length; i++) {
+      const t = (Math.log2(values[i]) - low) * factor;
+      pixels[i] = colours[t > 0 ? (t < 255 ? (t + 0.5) | 0 : 255) : 0];
+    }
+  } else {
+    for (let i = 0; i < values.length; i++) {
+      const t = (values[i] - low) * factor;
+      pixels[i] = colours[t > 0 ? (t < 255 ? (t + 0.5) | 0 : 255) : 0];
+    }
+  }
+}
+
+/** A CSS gradient of the map without opacity, for legends. */
+export function gradient(name) {
+  const colours = table(name);
+  const stops = [];
+  for (let i = 0; i <= 16; i++) {
+    const at = 3 * Math.round((i * 255) / 16);
+    stops.push(`rgb(${colours[at]} ${colours[at + 1]} ${colours[at + 2]})`);
+  }
+  return `linear-gradient(90deg, ${stops.join(", ")})`;
+}

@@ -1,0 +1,133 @@
+// What the viewer holds of one trace: stages, labels, extras; fetched once, prepared once, shared through the page's cache.
+
+import { cellOf } from "./geometry.js";
+import { centres, majority } from "./labels.js";
+import { addExtras, prepareStage } from "./stage.js";
+import { load, release, single } from "./tensors.js";
+
+export class Data {
+  /** `given`: Python's data. `base`: the server's base address. `progress(text | null, fraction, button)`: what is waited for. */
+  constructor(given, base, progress) {
+    this.given = given;
+    this.base = base;
+    this.progress = progress;
+    this.stages = {};
+    this.maps = null;
+    this.grids = new Map();
+    this.remote = null; // the last similarity that the engine computed
+  }
+
+  url(path) {
+    return new URL(path.replace(/^\//, ""), this.base).href;
+  }
+
+  get original() {
+    return this.given.image.original;
+  }
+
+  get classes() {
+    return this.given.classes;
+  }
+
+  async stage(name) {
+    const url = this.url(this.given.tensors[name]);
+    const about = this.given.stages.find((stage) => stage.name === name);
+    const words = `fetching the ${about.sources === "bilinear" ? "weights" : "affinities"} of ${name}`;
+    const stage = await load(url, this, prepareStage, { progress: (part) => this.progress(words, part) });
+    this.progress(null);
+    return (this.stages[name] = stage);
+  }
+
+  async labels() {
+    this.maps = await load(this.url(this.given.maps), this);
+    return this.maps;
+  }
+
+  /** Normalisers and average affinity of a stage, from the engine. `stop` is offered as a button, `signal` ends the wait. */
+  async extras(name, { signal, stop }) {
+    const { Q, m } = this.stages[name];
+    this.progress(`the engine sums up ${Q} × ${m} affinities at ${name}`, null, { text: "Stop", act: stop });
+    try {
+      addExtras(this.stages[name], await load(this.url(`${this.given.tensors[name]}/extras`), this, undefined, { signal }));
+    } finally {
+      this.progress(null);
+    }
+  }
+
+  /** Similarity of affinity profiles, from the engine: kept for the last pixel asked for. */
+  async alike(name, pixel, { signal, stop }) {
+    const [h, w] = this.stages[name].grid;
+    const cell = [cellOf(pixel[0], this.original[0], h), cellOf(pixel[1], this.original[1], w)];
+    const key = `${name} ${cell}`;
+    if (this.remote?.key === key) return this.remote;
+    this.progress(`the engine compares ${h * w} affinity profiles at ${name}`, null, { text: "Stop", act: stop });
+    try {
+      const path = `${this.given.tensors[name]}/alike?row=${cell[0]}&col=${cell[1]}`;
+      const { tensors } = await load(this.url(path), this, undefined, { signal });
+      this.remote = { key, values: single(tensors.alike) };
+      return this.remote;
+    } finally {
+      this.progress(null);
+    }
+  }
+
+  /** The similarity at hand for this pixel, or null. */
+  alikeNow(stage, pixel) {
+    const cell = [cellOf(pixel[0], this.original[0], stage.grid[0]), cellOf(pixel[1], this.original[1], stage.grid[1])];
+    return this.remote?.key === `${stage.name} ${cell}` ? this.remote : null;
+  }
+
+  close() {
+    release(this);
+  }
+
+  // ------------------------------------------------------------------ labels, as readings ask for them
+
+  /** Index of the category at a pixel of the original: predicted, or true (null where unknown). */
+  labelAt(pixel, which = "labels") {
+    const map = this.maps?.tensors[which];
+    if (!map) return which === "labels" ? 0 : null;
+    const [H, W] = map.shape;
+    return map.data[cellOf(pixel[0], this.original[0], H) * W + cellOf(pixel[1], this.original[1], W)];
+  }
+
+  category(index) {
+    const one = index === null ? null : this.classes[index];
+    return one ? { name: one.name, colour: one.colour } : null;
+  }
+
+  grid(rows, cols) {
+    const key = `${rows} ${cols}`;
+    if (!this.grids.has(key)) {
+      const map = this.maps?.tensors.labels;
+      if (!map) return new Int16Array(rows * cols).fill(255);
+      this.grids.set(key, majority(map.data, ...map.shape, rows, cols, this.classes.length));
+    }
+    return this.grids.get(key);
+  }
+
+  /** What readings.js needs to know beside the stage. */
+  context(stage, pixel) {
+    return {
+      original: this.original,
+      classes: this.classes,
+      labelAt: (at) => this.labelAt(at),
+      cellLabels: (one) => this.grid(one.y, one.x),
+      queryLabels: (one) => this.grid(one.h, one.w),
+      centreLabels: (one) => centres(this.maps.tensors.labels.data, ...this.maps.tensors.labels.shape, one.h, one.w),
+      absent: (category) => this.isAbsent(category),
+      alike: pixel ? this.alikeNow(stage, pixel) : null,
+    };
+  }
+
+  /** No pixel of the image is predicted as this category (or truly is, where that is known). */
+  isAbsent(category) {
+    if (!this.maps) return false;
+    if (!this.seen) {
+      this.seen = new Set(this.maps.tensors.labels.data);
+      if (this.maps.tensors.truth) for (const label of new Set(this.maps.tensors.truth.data)) this.seen.add(label);
+    }
+    return !this.seen.has(category);
+  }
+}
+

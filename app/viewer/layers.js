@@ -1,0 +1,222 @@
+// The picture: photo, overlay, outlines, cell boxes, cross-hair and pins, one above the other, zoomed together.
+//
+// The overlay is a canvas of as many pixels as the grid has cells; the browser's compositor scales it, hard-edged for true
+// cells, bilinear for smooth. So a hover repaints a few thousand pixels whatever the size on screen.
+
+import { paint, ramp } from "./colour.js";
+import { RINGS, el, setHidden, setStyle } from "./dom.js";
+import { toFrame } from "./geometry.js";
+import { outline } from "./labels.js";
+
+export class Layers {
+  constructor(frame, { onPin }) {
+    this.frame = frame;
+    this.onPin = onPin;
+    this.view = { zoom: 1, left: 0, top: 0 };
+    this.photo = el("canvas.photo", { role: "img" });
+    this.overlay = el("canvas.overlay", { width: 1, height: 1 });
+    this.scene = el("div.scene", {}, this.photo, this.overlay);
+    this.lines = el("canvas.lines");
+    this.queryBox = el("div.box.query", { hidden: true });
+    this.sourceBox = el("div.box.source", { hidden: true });
+    this.cross = el("div.cross", { hidden: true });
+    this.rings = el("div.rings");
+    frame.append(this.scene, this.lines, this.sourceBox, this.queryBox, this.cross, this.rings);
+    this.context = this.overlay.getContext("2d");
+    this.outlines = {};
+    this.width = this.height = 0;
+    this.pins = [];
+  }
+
+  setImage(image, url) {
+    this.image = image;
+    this.outlines = {};
+    this.photo.setAttribute("aria-label", image.name);
+    this.url = url;
+    this.showPhoto(url);
+    this.frame.closest(".loupe").style.setProperty("--ratio", image.width / image.height);
+    this.resetZoom();
+  }
+
+  /** The photo, with most of its colour taken out once: colour on the picture is then the map's. */
+  async showPhoto(url) {
+    const loaded = new Image();
+    loaded.src = url;
+    await loaded.decode().catch(() => {});
+    if (!loaded.naturalWidth || url !== this.url) return;
+    this.photo.width = loaded.naturalWidth;
+    this.photo.height = loaded.naturalHeight;
+    const context = this.photo.getContext("2d");
+    context.drawImage(loaded, 0, 0);
+    context.globalCompositeOperation = "saturation";
+    context.globalAlpha = 0.6;
+    context.fillStyle = "#808080";
+    context.fillRect(0, 0, this.photo.width, this.photo.height);
+  }
+
+  /** Label maps for outlines: {prediction, truth}, each Uint8Array of the traced size or null. */
+  setLabels(labels) {
+    this.labels = labels;
+    this.outlines = {};
+    this.drawLines();
+  }
+
+  /** A reading onto the overlay. */
+  draw(reading, { colours, opacity, smooth }) {
+    const { values, rows, cols, scale } = reading;
+    if (this.overlay.width !== cols || this.overlay.height !== rows) {
+      this.overlay.width = cols;
+      this.overlay.height = rows;
+      this.pixels = null;
+    }
+    if (!this.pixels) {
+      this.data = this.context.createImageData(cols, rows);
+      this.pixels = new Uint32Array(this.data.data.buffer);
+    }
+    paint(values, scale, ramp(colours, opacity), this.pixels);
+    this.context.putImageData(this.data, 0, 0);
+    setStyle(this.overlay, "image-rendering", smooth ? "auto" : "pixelated");
+    setHidden(this.overlay, false);
+  }
+
+  clear() {
+    setHidden(this.overlay, true);
+  }
+
+  /** The frame's size on screen in CSS pixels. */
+  resize(width, height) {
+    this.width = width;
+    this.height = height;
+    this.place();
+  }
+
+  resetZoom() {
+    this.zoomTo({ zoom: 1, left: 0, top: 0 });
+  }
+
+  zoomTo(view) {
+    this.view = view;
+    this.frame.classList.toggle("zoomed", view.zoom > 1);
+    this.place();
+  }
+
+  place() {
+    const { zoom, left, top } = this.view;
+    // Size and place, not a transform: the layers inside are then drawn anew at the size they have.
+    this.scene.style.cssText = `left:${100 * left}%;top:${100 * top}%;width:${100 * zoom}%;height:${100 * zoom}%`;
+    setStyle(this.photo, "image-rendering", this.image && zoom * this.width > 3 * this.image.width ? "pixelated" : "auto");
+    this.drawLines();
+    this.placePins();
+    this.box(this.queryBox, this.queryCell);
+    this.box(this.sourceBox, this.sourceCell);
+  }
+
+  /** Marks the probe: its query cell, and a cross at the pixel. `at` in 0 … 1 of the image; null hides. */
+  mark(at, ringed, row, col, rows, cols) {
+    this.queryCell = at ? [row, col, rows, cols] : null;
+    this.box(this.queryBox, this.queryCell);
+    setHidden(this.cross, !at || ringed);
+    if (!at || ringed) return;
+    const [u, v] = toFrame(this.view, at[0], at[1]);
+    setStyle(this.cross, "transform", `translate(${(u * this.width).toFixed(1)}px, ${(v * this.height).toFixed(1)}px)`);
+  }
+
+  /** Marks a source cell, or nothing. */
+  markSource(row, col, rows, cols) {
+    this.sourceCell = row === undefined ? null : [row, col, rows, cols];
+    this.box(this.sourceBox, this.sourceCell);
+  }
+
+  box(node, cell) {
+    setHidden(node, !cell);
+    if (!cell) return;
+    const [row, col, rows, cols] = cell;
+    const [u, v] = toFrame(this.view, col / cols, row / rows);
+    const width = (this.view.zoom * this.width) / cols;
+    const height = (this.view.zoom * this.height) / rows;
+    setStyle(node, "width", `${width.toFixed(2)}px`);
+    setStyle(node, "height", `${height.toFixed(2)}px`);
+    setStyle(node, "transform", `translate(${(u * this.width).toFixed(2)}px, ${(v * this.height).toFixed(2)}px)`);
+  }
+
+  // ------------------------------------------------------------------ outlines
+
+  setOutline(which) {
+    if (this.which === which) return;
+    this.which = which;
+    this.drawLines();
+  }
+
+  drawLines() {
+    const shown = this.which === "both" ? ["truth", "prediction"] : [this.which];
+    const wanted = this.labels && this.width ? shown.filter((name) => this.labels[name]) : [];
+    setHidden(this.lines, wanted.length === 0);
+    if (!wanted.length) return;
+    const ratio = Math.min(2, window.devicePixelRatio || 1);
+    this.lines.width = Math.round(this.width * ratio);
+    this.lines.height = Math.round(this.height * ratio);
+    const context = this.lines.getContext("2d");
+    const { zoom, left, top } = this.view;
+    const sx = (zoom * this.lines.width) / this.image.width;
+    const sy = (zoom * this.lines.height) / this.image.height;
+    for (const name of wanted) {
+      this.outlines[name] ??= outline(this.labels[name], this.image.height, this.image.width);
+      const runs = this.outlines[name];
+      context.beginPath();
+      for (let i = 0; i < runs.length; i += 4) {
+        context.moveTo(runs[i] * sx + left * this.lines.width, runs[i + 1] * sy + top * this.lines.height);
+        context.lineTo(runs[i + 2] * sx + left * this.lines.width, runs[i + 3] * sy + top * this.lines.height);
+      }
+      // Truth is dashed, so that the two differ in more than brightness.
+      context.setLineDash(name === "truth" ? [4 * ratio, 3 * ratio] : []);
+      context.lineWidth = 2.6 * ratio;
+      context.strokeStyle = "rgb(0 0 0 / 0.45)";
+      context.stroke();
+      context.lineWidth = 1.1 * ratio;
+      context.strokeStyle = name === "truth" ? "rgb(255 255 255 / 0.95)" : "rgb(255 255 255 / 0.8)";
+      context.stroke();
+    }
+  }
+
+  // ------------------------------------------------------------------ pins
+
+  /** Pins as numbered rings: {u, v (0 … 1 of the image), label, active}. */
+  setPins(pins) {
+    this.pins = pins;
+    while (this.rings.children.length > pins.length) this.rings.lastChild.remove();
+    while (this.rings.children.length < pins.length) {
+      const index = this.rings.children.length;
+      const ring = el("button.ring", { type: "button", text: RINGS[index] });
+      let pressed = false;
+      ring.addEventListener("pointerdown", (event) => {
+        pressed = true;
+        event.stopPropagation();
+      });
+      // Only what was pressed itself: a tap's click lands on the ring that the tap has just made.
+      ring.addEventListener("click", (event) => {
+        if (event.detail === 0 || (pressed && event.detail === 1)) this.onPin(index);
+        pressed = false;
+      });
+      this.rings.append(ring);
+    }
+    pins.forEach((pin, index) => {
+      const ring = this.rings.children[index];
+      ring.classList.toggle("active", pin.active);
+      ring.dataset.number = RINGS[index];
+      ring.dataset.name = pin.label;
+      ring.title = pin.active ? `Remove pin ${index + 1}` : `Show pin ${index + 1}`;
+      ring.setAttribute("aria-label", `Pin ${index + 1}, ${pin.label}. ${pin.active ? "Shown. Press to remove" : "Press to show"}`);
+    });
+    this.placePins();
+  }
+
+  placePins() {
+    this.pins.forEach((pin, index) => {
+      const ring = this.rings.children[index];
+      const [u, v] = toFrame(this.view, pin.u, pin.v);
+      ring.hidden = u < 0 || u > 1 || v < 0 || v > 1;
+      ring.classList.toggle("left", u > 0.82);
+      ring.style.transform = `translate(${u * this.width}px, ${v * this.height}px)`;
+    });
+  }
+}

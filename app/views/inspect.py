@@ -1,0 +1,166 @@
+"""Inspect: where does this pixel look?
+
+The viewer answers a hover by itself; a click runs only the fragment below, which computes the numbers of the pinned pixels
+and writes the selection to the address bar.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from app import cache, process, state
+from app.gallery import Picture, UnknownPicture
+from app.palette import colours
+from app.selection import Selection, fit_pins, fit_stage, view_of
+from app.viewer import describe, viewer
+from app.views import inspect_frame as frame
+from app.views.inspect_panel import Names, comparison, pin_table
+from app.views.inspect_words import caption
+from app.words import markdown
+from engine import LoupeError
+from engine.runtime import ModelCard
+from engine.trace import Trace
+
+# A pixel whose affinity is worth meeting first.
+OPENING_MODEL = "cpt"
+OPENING_SCENE = "scene 6"
+OPENING_PIXEL = (22, 22)
+OPENING_STAGE = "stride8"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one run shows."""
+
+    selection: Selection
+    card: ModelCard
+    picture: Picture
+    trace: Trace
+
+
+def render() -> None:
+    """The page. Streamlit calls it on every full run; a click in the viewer runs `_main` alone."""
+    place = st.sidebar.container()
+    look = _look(whole_run=True)
+    if look is None:
+        return
+    with place:
+        frame.sidebar(look.selection, look.picture, look.card, look.trace)
+    _main()
+
+
+@st.fragment
+def _main() -> None:
+    look = _look(whole_run=False)
+    if look is None:
+        return
+    if state.shown("stage") != look.selection.stage:
+        state.again()  # the stage was changed in the viewer: the sidebar shows it too
+    selection, trace = look.selection, look.trace
+    frame.header(selection, look.picture, trace)
+    if sentences := state.notices():
+        st.warning("  \n".join(markdown(sentence) for sentence in sentences), icon=":material/info:")
+    assert trace.model is not None
+    key = process.store().put(trace, look.picture.truth)
+    classes = [
+        {"name": name, "colour": colour}
+        for name, colour in zip(trace.model.classes, colours(trace.model.classes), strict=True)
+    ]
+    viewer(
+        describe(
+            trace,
+            key,
+            classes,
+            pins=selection.pins or (),
+            active=selection.active,
+            view=view_of(selection),
+            revision=state.revision(),
+        ),
+        key=state.VIEWER,
+    )
+    st.html(f'<p class="lp-caption">{caption(selection, trace, look.picture)}</p>')
+    _numbers(look)
+    frame.footer(trace)
+    state.commit(selection)
+
+
+def _numbers(look: Look) -> None:
+    """The exact numbers of the pinned pixels: the active one at every stage, and all of them at the stage on show."""
+    selection, trace, truth = look.selection, look.trace, look.picture.truth
+    assert trace.model is not None
+    pins = selection.pins or ()
+    if not pins:
+        st.html('<p class="lp-soft">Click the picture to pin a pixel: its exact numbers appear here.</p>')
+        return
+    names = Names(trace.model.classes, colours(trace.model.classes))
+    active = [cache.reading_of(trace, truth, stage.name, pins[selection.active]) for stage in trace.stages]
+    sinks = {stage.name: cache.sinks_of(trace, stage.name) for stage in trace.stages}
+    parts = [pin_table(selection.active + 1, active, names, selection.stage, sinks)]
+    if len(pins) > 1:
+        rows = [cache.reading_of(trace, truth, selection.stage, pin) for pin in pins]
+        parts.insert(0, comparison(rows, selection.active, names))
+    st.html("".join(parts))
+
+
+def _look(whole_run: bool) -> Look | None:
+    """The selection, made to fit what there is, with its trace; None when there is nothing to show (the page says why)."""
+    engine, gallery = process.engine(), process.gallery()
+    cards = engine.models()
+    if not cards:
+        reasons = "".join(f"\n- {markdown(name)}: {markdown(why)}" for name, why in engine.problems().items())
+        st.error(f"There is no model to look into: assets/models holds no usable checkpoint.{reasons}")
+        return None
+    opening = _opening(cards)
+    selection = state.begin(opening, whole_run)
+    problems: list[str] = []
+    if selection.model not in cards:
+        why = engine.problems().get(f"{selection.model}.safetensors")
+        why = why or f"There is no model “{selection.model[:40]}”"
+        problems.append(f"{why}; {opening.model} is shown.")
+        selection = replace(selection, model=opening.model)
+    try:
+        picture = gallery.get(selection.image)
+    except UnknownPicture as error:
+        picture = gallery.get(opening.image)
+        problems.append(f"{str(error).rstrip('.')}. Meanwhile {picture.title} is shown.")
+        selection = replace(selection, image=opening.image, pins=opening.pins, active=0)
+    selection, outside = fit_pins(selection, picture.image.original_size)
+    card = cards[selection.model]
+    try:
+        with st.spinner(f"Tracing {markdown(picture.title)} with {markdown(card.id)} …", show_time=True):
+            trace = engine.trace(selection.model, picture.image)
+    except LoupeError as error:
+        state.commit(selection, [*problems, *outside])
+        st.error(markdown(error))
+        if selection.model != opening.model:
+            st.button("Back to the demo model", on_click=state.choose, kwargs={"model": opening.model})
+        return None
+    stages = {stage.name: (stage.sources, stage.heads, stage.source_count) for stage in trace.stages}
+    if not stages:
+        st.info(f"{markdown(card.title)} has no query update to look into: choose another model.")
+        frame.sidebar(selection, picture, card, trace)
+        return None
+    selection, other = fit_stage(selection, stages)
+    state.hold(selection, [*problems, *outside, *other])
+    return Look(selection, card, picture, trace)
+
+
+def warm_up() -> None:
+    """Makes the trace that a visitor without a link meets, so that the first one need not wait for torch."""
+    engine = process.engine()
+    cards = engine.models()
+    if cards:
+        opening = _opening(cards)
+        engine.trace(opening.model, process.gallery().get(opening.image).image)
+
+
+def _opening(cards: dict[str, ModelCard]) -> Selection:
+    """What a visitor without a link meets."""
+    samples = process.gallery().samples()
+    model = OPENING_MODEL if OPENING_MODEL in cards else next(iter(cards))
+    for picture in samples:
+        if picture.title == OPENING_SCENE:
+            return Selection(model=model, image=picture.id, stage=OPENING_STAGE, pins=(OPENING_PIXEL,))
+    return Selection(model=model, image=samples[0].id if samples else "")

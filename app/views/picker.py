@@ -1,0 +1,53 @@
+"""The gallery in the sidebar: thumbnails in one small component, and the uploader below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from streamlit.components.v2 import component
+
+from app.gallery import Picture
+
+_CSS = """
+:host { display: block; }
+ul { list-style: none; margin: 0; padding: 0; display: grid; gap: 6px; }
+ul { grid-template-columns: repeat(auto-fill, minmax(44px, 1fr)); }
+button { all: unset; display: block; cursor: pointer; border-radius: 4px; width: 100%; }
+img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 4px; opacity: .92; }
+button:hover img { opacity: 1; }
+button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 2px; }
+button[aria-pressed="true"] img { outline: 2px solid var(--st-primary-color); outline-offset: 1px; opacity: 1; }
+"""
+_JS = """
+export default function ({ data, parentElement, setTriggerValue }) {
+  let list = parentElement.querySelector("ul");
+  if (!list) parentElement.append((list = document.createElement("ul")));
+  const ids = data.pictures.map((picture) => picture.id).join();
+  if (list.dataset.ids !== ids) {
+    list.dataset.ids = ids;
+    list.replaceChildren(...data.pictures.map(({ id, title, src }) => {
+      const item = document.createElement("li");
+      const button = Object.assign(document.createElement("button"), { type: "button", title });
+      button.dataset.id = id;
+      button.append(Object.assign(new Image(), { src, alt: title }));
+      item.append(button);
+      return item;
+    }));
+  }
+  for (const button of list.querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.id === data.chosen));
+    button.onclick = () => setTriggerValue("chosen", button.dataset.id);
+  }
+}
+"""
+_grid = component("loupe_gallery", css=_CSS, js=_JS)
+
+
+def thumbnails(pictures: Sequence[Picture], chosen: str, key: str, on_choice: Callable[[], None]) -> Any:
+    """Draws the pictures; `on_choice` runs in a callback when one is clicked (`state.picked(key)` says which)."""
+    data = {
+        "pictures": [{"id": p.id, "title": p.title, "src": p.thumbnail} for p in pictures],
+        "chosen": chosen,
+    }
+    return _grid(data=data, key=key, on_chosen_change=on_choice)

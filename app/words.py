@@ -1,0 +1,43 @@
+"""Numbers and names as the pages print them: at most three significant digits, units always."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+DASH = "–"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Exactly `digits` significant digits, powers of ten below 0.0001 and from 100 000; a dash for None and NaN."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    size = int(exponent)  # of the rounded value: 0.9996 has the size of 1.00
+    if size < -4 or size >= 5:
+        text = f"{mantissa}e{size}"
+    else:
+        text = f"{value:.{max(0, digits - 1 - size)}f}"
+    return text.replace("-", "−")
+
+
+def percent(share: float | None, digits: int = 3) -> str:
+    """A share as percent: 0.1234 → 12.3 %."""
+    return DASH if share is None or not math.isfinite(share) else f"{number(100 * share, digits)}\u2009%"
+
+
+def size(pair: tuple[int, int]) -> str:
+    """(height, width) → height×width."""
+    return f"{pair[0]}×{pair[1]}"
+
+
+def html(text: object) -> str:
+    """Escaped for a page: names of files and categories are other people's text."""
+    return escape(str(text), quote=True)
+
+
+def markdown(text: object) -> str:
+    """Escaped for Streamlit's markdown."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>$~:&^" else c for c in str(text))

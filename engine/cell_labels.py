@@ -1,0 +1,58 @@
+"""Which category each source cell of a stage belongs to: majority labels with a purity limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import LoupeError
+from engine.trace import Stage, Trace
+
+UNKNOWN = 255  # the label of pixels without one
+PURE = 0.75  # of a cell's pixels must share a category for the cell to count as that category's  [choice]
+
+
+@dataclass(frozen=True)
+class CellLabels:
+    """The majority label of each source cell.
+
+    majority (y, x) int: category, or 255 where less than 75 % of the cell's pixels share one. present (k) bool: categories
+    with at least one pixel. by: "ground truth" or "prediction".
+    """
+
+    majority: np.ndarray
+    present: np.ndarray
+    by: str
+
+
+def cell_labels(trace: Trace, stage: Stage | str, truth: np.ndarray | None = None) -> CellLabels:
+    """The majority label of each source cell of a stage, and which categories the image holds.
+
+    By ground truth (H, W), 255 unknown, where it is given; otherwise by the prediction. Unknown pixels belong to their cell
+    without supporting any category. Only labels below k count as categories.
+    """
+    stage = trace.stage(stage) if isinstance(stage, str) else stage
+    known = trace.labels.cpu().numpy() if truth is None else truth
+    if known.ndim != 2:
+        raise LoupeError(
+            f"labels have the shape {'×'.join(map(str, known.shape))}; one category for each pixel is needed"
+        )
+    classes = trace.logits.shape[0]
+    height, width = known.shape
+    y, x = stage.source_grid
+    rows = (2 * np.arange(height) + 1) * y // (2 * height)
+    cols = (2 * np.arange(width) + 1) * x // (2 * width)
+    cells = rows[:, None] * x + cols
+    valid = known < classes
+    counts = np.bincount(cells[valid] * classes + known[valid], minlength=y * x * classes).reshape(
+        y * x, classes
+    )
+    sizes = np.bincount(cells.ravel(), minlength=y * x)
+    majority = counts.argmax(axis=1)
+    pure = (counts.max(axis=1) >= PURE * sizes) & (sizes > 0)
+    return CellLabels(
+        np.where(pure, majority, UNKNOWN).reshape(y, x),
+        counts.sum(axis=0) > 0,
+        "prediction" if truth is None else "ground truth",
+    )

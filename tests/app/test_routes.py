@@ -1,0 +1,145 @@
+"""The viewer's routes: keys, eviction, refusals."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from app import viewer
+from app.routes import Store, routes
+from engine.errors import LoupeError
+from engine.runtime import ModelCard
+from tests.browser.viewer_harness import synthetic
+
+
+def make(seed: int = 0, sources: str = "memory"):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 5, (64, 96)).astype(np.uint8)
+    image = rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    return synthetic.trace(image, labels, 5, sources, channels=16, seed=seed), labels
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def client(store) -> TestClient:
+    return TestClient(Starlette(routes=routes(store)))
+
+
+def test_everything_under_a_key(store, client):
+    trace, labels = make()
+    key = store.put(trace, labels)
+    for stage in trace.stages:
+        answer = client.get(f"/tensors/{key}/{stage.name}")
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+        # Streamlit's gzip layer leaves a declared encoding alone; compressing half-precision numbers only costs time.
+        assert answer.headers["content-encoding"] == "identity"
+        assert load(answer.content)["query"].shape == (4, stage.grid[0] * stage.grid[1], 4)
+    assert np.array_equal(load(client.get(f"/tensors/{key}/maps").content)["truth"], labels)
+    assert load(client.get(f"/tensors/{key}/stride4/extras").content)["normaliser"].shape == (4, 16 * 24)
+    alike = load(client.get(f"/tensors/{key}/stride4/alike?row=3&col=20").content)["alike"]
+    assert alike[3, 20] == pytest.approx(1, abs=1e-5)
+    photo = Image.open(io.BytesIO(client.get(f"/tensors/{key}/image.png").content))
+    assert trace.image is not None
+    assert np.array_equal(np.asarray(photo), trace.image.pixels)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("stride2", 400, 'no stage "stride2"'),
+        ("stride2/extras", 400, 'no stage "stride2"'),
+        ("stride4/alike", 400, "row=…&col=…"),
+        ("stride4/alike?row=3&col=x", 400, "row=…&col=…"),
+        ("stride4/alike?row=3&col=999", 400, "lies outside"),
+        ("stride4/alike?row=-1&col=0", 400, "lies outside"),
+    ],
+)
+def test_refusals_are_sentences(store, client, path, status, words):
+    key = store.put(make()[0])
+    answer = client.get(f"/tensors/{key}/{path}")
+    assert answer.status_code == status
+    assert words in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_bilinear_has_no_extras(store, client):
+    key = store.put(make(sources="bilinear")[0])
+    answer = client.get(f"/tensors/{key}/stride4/extras")
+    assert (answer.status_code, "bilinear" in answer.text) == (400, True)
+
+
+def test_unknown_and_evicted_keys_are_gone(store, client):
+    first, second = make(0)[0], make(1)[0]
+    assert client.get("/tensors/nonsense/maps").status_code == 410
+    key = store.put(first)
+    store.capacity = store.used + 1  # one fits, two do not
+    other = store.put(second)
+    for path in ("maps", "image.png", "stride4", "stride4/extras", "stride4/alike?row=0&col=0"):
+        answer = client.get(f"/tensors/{key}/{path}")
+        assert (answer.status_code, answer.headers["cache-control"]) == (410, "no-store")
+    assert client.get(f"/tensors/{other}/maps").status_code == 200
+    assert store.put(first) != key  # a new key: the old one may still be in somebody's cache
+
+
+def test_what_is_used_stays(store):
+    store.put(make(0)[0])
+    store.capacity = int(2.5 * store.used)
+    first, second = store.put(make(0)[0]), store.put(make(1)[0])
+    assert store.get(first)
+    store.put(make(2)[0])
+    assert store.get(first)
+    assert store.get(second) is None
+    assert store.used <= store.capacity
+
+
+def test_the_same_trace_keeps_its_key(store):
+    trace, labels = make()
+    assert store.put(trace) == store.put(trace)
+    assert store.put(trace, labels) != store.put(trace)  # with labels the maps differ
+    other = make(1)[0]
+    assert store.put(other) != store.put(trace)
+    assert len(store.put(other)) >= 32
+
+
+def test_larger_than_the_store_is_served_all_the_same(client, store):
+    store.capacity = 1
+    key = store.put(make()[0])
+    assert client.get(f"/tensors/{key}/maps").status_code == 200
+
+
+def test_a_trace_without_image_is_refused(store):
+    trace = make()[0]
+    with pytest.raises(LoupeError, match="without one"):
+        store.put(cast(type(trace), SimpleNamespace(image=None, model=cast(ModelCard, None))))
+
+
+def test_scripts_and_nothing_else(client):
+    version = viewer.version()
+    answer = client.get(f"/viewer/{version}/main.js")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["cache-control"]
+    # Another version's address gives what there is, and must not be kept under it.
+    assert client.get("/viewer/0000/main.js").headers["cache-control"] == "no-store"
+    for name in ("component.py", "bootstrap.js", "viewer.css", "..%2Froutes.py"):
+        assert client.get(f"/viewer/{version}/{name}").status_code == 404
+
+
+def test_a_base_path(store):
+    key = store.put(make()[0])
+    client = TestClient(Starlette(routes=routes(store, "/some/base/")))
+    assert client.get(f"/some/base/tensors/{key}/maps").status_code == 200
+    assert client.get(f"/tensors/{key}/maps").status_code == 404

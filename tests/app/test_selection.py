@@ -1,0 +1,172 @@
+"""Selection ⇄ URL: what is written is read again, and what cannot be used is told in a sentence."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import fields, replace
+from urllib.parse import parse_qsl, urlencode
+
+import pytest
+
+from app.selection import (
+    COLOURS,
+    MAX_PINS,
+    MEASURES,
+    OUTLINES,
+    PARAMETERS,
+    READINGS,
+    RELATIVES,
+    SCALES,
+    Selection,
+    adopt,
+    fit_pins,
+    fit_stage,
+    from_params,
+    to_params,
+    view_of,
+)
+from app.viewer import VIEW
+
+STAGES = {
+    "stride16": ("memory", 4, 14),
+    "stride8": ("memory", 4, 14),
+    "stride4": ("memory", 4, 14),
+}
+
+
+def some(seed: int) -> Selection:
+    """A random selection; every seed another."""
+    draw = random.Random(seed)
+    pins = tuple((draw.randrange(5000), draw.randrange(9000)) for _ in range(draw.randint(0, MAX_PINS)))
+    return Selection(
+        model=draw.choice(["cpt", "qup", "a model/with & odd=name", "ö"]),
+        image=f"{draw.getrandbits(64):016x}",
+        stage=draw.choice([*STAGES, "stride2"]),
+        pins=pins if draw.random() < 0.9 else None,
+        active=draw.randrange(len(pins)) if pins else 0,
+        reading=draw.choice(READINGS),
+        head=draw.choice([None, 0, 3, 11]),
+        measure=draw.choice(MEASURES),
+        relative=draw.choice(RELATIVES),
+        scale=draw.choice(SCALES),
+        smooth=draw.random() < 0.5,
+        opacity=draw.randrange(101) / 100,
+        colours=draw.choice(COLOURS),
+        outline=draw.choice(OUTLINES),
+        source=draw.choice([None, 0, 13, 4095]),
+        hold=draw.random() < 0.5,
+    )
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_link_says_the_whole_selection(seed):
+    selection, other = some(seed), some(seed + 1000)
+    if selection.pins is None:
+        selection = replace(selection, active=0)
+    link = urlencode(to_params(selection))
+    again, problems = from_params(dict(parse_qsl(link, keep_blank_values=True)), other)
+    assert problems == []
+    assert replace(again, pins=None) == replace(selection, pins=None)
+    # Pins that were never chosen are not inherited from another picture.
+    assert again.pins == selection.pins or (selection.pins is None and other.image == selection.image)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_what_the_viewer_reports_is_adopted_and_given_back_unchanged(seed):
+    mine, theirs = some(seed), some(seed + 500)
+    pins = theirs.pins or ()
+    got = adopt(mine, pins, theirs.active if pins else None, view_of(theirs))
+    assert view_of(got) == view_of(theirs)
+    assert (got.pins, got.model, got.image) == (pins, mine.model, mine.image)
+    assert got.pin == (pins[theirs.active] if pins else None)
+
+
+def test_the_viewers_settings_and_the_selections_are_the_same():
+    assert set(view_of(Selection())) == set(VIEW)
+    default = view_of(Selection())
+    assert {name: default[name] for name in VIEW if name != "stage"} == {
+        name: value for name, value in VIEW.items() if name != "stage"
+    }
+
+
+def test_every_field_is_in_the_link():
+    assert set(to_params(replace(some(1), pins=((1, 2),)))) == set(PARAMETERS)
+    assert len(PARAMETERS) == len(fields(Selection))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pins", "1,2,3"),
+        ("pins", "1,-2"),
+        ("pins", "a,b"),
+        ("pins", ";".join(["1,2"] * 10)),
+        ("pins", "1,99999999999999999999"),
+        ("pins", "１,２"),
+        ("reading", "thinks"),
+        ("head", "-1"),
+        ("head", "1.5"),
+        ("measure", "length"),
+        ("relative", "maybe"),
+        ("scale", "log"),
+        ("smooth", "yes"),
+        ("opacity", "nan"),
+        ("opacity", "2"),
+        ("opacity", "half"),
+        ("colours", "jet"),
+        ("outline", "red"),
+        ("source", "tree"),
+        ("active", "0x1"),
+        ("hold", ""),
+    ],
+)
+def test_a_bad_value_is_named_and_the_default_stays(name, text):
+    default = Selection(image="x", pins=((5, 6),))
+    got, problems = from_params({name: text}, default)
+    assert got == default
+    if text:
+        assert len(problems) == 1 and name in problems[0] and "\n" not in problems[0]
+
+
+def test_a_bad_value_that_is_very_long_is_cut():
+    _, problems = from_params({"reading": "x" * 100_000 + "\n"}, Selection())
+    assert len(problems[0]) < 200 and "\n" not in problems[0]
+
+
+def test_a_link_to_an_image_alone_inherits_no_pixel():
+    got, _ = from_params({"image": "other"}, Selection(image="mine", pins=((1, 2),)))
+    assert got.pins is None
+    assert fit_pins(got, (100, 60))[0].pins == ((50, 30),)
+
+
+def test_pins_outside_the_image_are_left_out_one_sentence_each():
+    selection = Selection(pins=((5, 5), (100, 5), (5, 60)), active=2)
+    got, problems = fit_pins(selection, (100, 60))
+    assert got.pins == ((5, 5),) and got.active == 0
+    assert len(problems) == 2 and "100,5" in problems[0]
+    got, problems = fit_pins(replace(selection, pins=((100, 60),), active=0), (100, 60))
+    assert got.pins == ((50, 30),) and "middle" in problems[0]
+
+
+def test_pins_that_the_person_removed_stay_removed():
+    assert fit_pins(Selection(pins=()), (10, 10)) == (Selection(pins=()), [])
+
+
+def test_stage_head_source_and_reading_are_made_to_fit_the_model():
+    bad = Selection(stage="stride2", head=7, source=99, reading="made of")
+    got, problems = fit_stage(bad, STAGES)
+    assert (got.stage, got.head, got.source, got.reading) == ("stride4", None, None, "made of")
+    assert len(problems) == 3
+    got, problems = fit_stage(bad, {"stride4": ("bilinear", 1, 4096)})
+    assert got.reading == "reads" and any("bilinear" in sentence for sentence in problems)
+    good = Selection(stage="stride8", head=3, source=13)
+    assert fit_stage(good, STAGES) == (good, [])
+
+
+@pytest.mark.parametrize(
+    "view", [{"opacity": "x"}, {"head": [1]}, {"reading": None}, {"stage": 5}, {"smooth": {}}]
+)
+def test_a_browser_may_send_anything(view):
+    mine = Selection(image="x", pins=((1, 1),))
+    got = adopt(mine, ((1, 1),), 0, view)
+    assert from_params(to_params(got), mine) == (got, [])

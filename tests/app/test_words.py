@@ -1,0 +1,37 @@
+"""Numbers as the pages print them."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.words import html, markdown, number, percent
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.41342, "0.413"),
+        (0.99996, "1.00"),
+        (99.96, "100"),
+        (1234.4, "1234"),
+        (12.345, "12.3"),
+        (-0.25, "−0.250"),
+        (0.0000123, "1.23e−5"),
+        (0, "0"),
+        (None, "–"),
+        (float("nan"), "–"),
+        (float("inf"), "–"),
+    ],
+)
+def test_three_significant_digits(value, text):
+    assert number(value) == text
+
+
+def test_shares_as_percent():
+    assert percent(0.1234) == "12.3\u2009%"
+    assert percent(None) == "–"
+
+
+def test_other_peoples_text_is_escaped():
+    assert html('<b a="1">') == "&lt;b a=&quot;1&quot;&gt;"
+    assert markdown("a*b_[c](d)") == r"a\*b\_\[c\]\(d\)"

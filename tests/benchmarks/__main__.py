@@ -1,0 +1,97 @@
+"""`make bench`: everything that the project claims about speed and memory, in one run, as one table.
+
+    python -m tests.benchmarks [--only NAME] [--device DEVICE] [--json]
+
+The engine's own rows are those of `python -m engine bench`; hover and click need a Chromium and the served app.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from engine import LoupeError
+from engine.bench import MEASUREMENTS, run
+from engine.terminal import figure, table
+from tests.benchmarks import click, hover
+
+
+def hover_rows() -> list[dict[str, Any]]:
+    """One row a picture: P95 of pointer event → painted overlay against its bound, and requests per move."""
+    found = hover.run()
+    return [
+        {
+            "name": f"hover P95, {row['name']}",
+            "measured": row["painted_ms"]["p95"],
+            "against": found["target_ms"],
+            "unit": "ms",
+            "bound": 1.0 if "512" in row["name"] else None,
+            "note": f"P50 {row['painted_ms']['p50']} ms, {row['moves']} moves, {row['requests_per_move']:g} requests a move",
+        }
+        for row in found["rows"]
+    ]
+
+
+def click_rows() -> list[dict[str, Any]]:
+    """Median of click → side panel, against a bare rerun."""
+    found = click.run()
+    return [
+        {
+            "name": "click → side panel",
+            "measured": found["click_ms"],
+            "against": found["bare_ms"],
+            "unit": "ms",
+            "bound": found["target_ratio"],
+            "note": f"against a bare Streamlit rerun, {found['clicks']} clicks",
+        }
+    ]
+
+
+def main() -> int:
+    """Prints the table; 1 with one line on stderr when something cannot be measured."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", help="only the measurements whose name contains this")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    browser: dict[str, Callable[[], list[dict[str, Any]]]] = {"hover": hover_rows, "click": click_rows}
+    rows: list[dict[str, Any]] = []
+    try:
+        if any(asked.only is None or asked.only in name for name in MEASUREMENTS):
+            rows += [row.json() for row in run(asked.device, asked.only)]
+        for name, measure in browser.items():
+            if asked.only is None or asked.only in name:
+                rows += measure()
+    except (LoupeError, LookupError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if not rows:
+        print(
+            f"error: no measurement “{asked.only}”: there are {', '.join([*MEASUREMENTS, *browser])}",
+            file=sys.stderr,
+        )
+        return 1
+    for row in rows:
+        row["ratio"] = row["measured"] / row["against"]
+        row["held"] = None if row["bound"] is None else row["ratio"] <= row["bound"]
+    if asked.json:
+        print(json.dumps({"rows": rows}))
+        return 0
+    shown = [
+        (r["name"], r["measured"], r["against"], r["unit"], r["ratio"], _bound(r), r["note"]) for r in rows
+    ]
+    table("Bench", ["", "measured", "against", "unit", "ratio", "bound", "note"], shown)
+    return 0
+
+
+def _bound(row: dict[str, Any]) -> str:
+    if row["bound"] is None:
+        return "stated"
+    return f"≤ {figure(float(row['bound']))}{'' if row['held'] else '  missed'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Hover: from the pointer event to the painted overlay, in headless Chromium, bars and numbers drawn.
+
+    python -m tests.benchmarks.hover
+
+The viewer runs on a page without Streamlit (nothing of Streamlit runs during a hover: the run counts requests), over made-up
+stages of the demo models' sizes: finest stage, 4 heads. One pointer event at a time, each in a frame of its own, along a path
+over the whole picture. Times in milliseconds, median and 95th percentile:
+    painted  from the moment the page gets the pointer event until the main thread has painted the frame: what the target is about
+    work     of that, the viewer's own script: mathematics, overlay, bars, numbers
+    waited   as painted, but from the browser's time stamp of the event: with the wait for the browser's next frame, which comes
+             every 16.7 ms and which no page can shorten
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+MOVES = 300
+WARM_UP = 40
+SIZES = (512, 1024)
+SOURCES = ("memory", "pixels")
+TARGET_MS = 8.0
+
+
+def run(moves: int = MOVES, sizes: tuple[int, ...] = SIZES, channels: int = 64) -> dict[str, Any]:
+    """{"rows": [one dict for each size and kind of sources], "target_ms": 8.0}; raises LookupError without a browser."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.viewer_harness.server import serve
+    from tests.conftest import BROWSER_FLAGS, find_chromium
+
+    executable = find_chromium()
+    if executable is None:
+        raise LookupError("no Chromium on the path")
+    with serve() as harness, sync_playwright() as playwright:
+        for size in sizes:
+            for sources in SOURCES:
+                _add(harness, f"{sources} {size}", sources, size, channels)
+        browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
+        rows = [_measure(browser, harness, name, moves) for name in harness.data]
+        browser.close()
+    return {"rows": rows, "target_ms": TARGET_MS}
+
+
+def _add(harness, name: str, sources: str, size: int, channels: int) -> None:
+    from app import viewer
+    from tests.browser.viewer_harness import synthetic
+
+    rng = np.random.default_rng(0)
+    labels = np.kron(rng.integers(0, 14, (16, 16)), np.ones((size // 16, size // 16))).astype(np.uint8)
+    image = rng.integers(0, 255, (size, size, 3), dtype=np.uint8)
+    trace = synthetic.trace(image, labels, 14, sources, channels=channels)
+    classes = [{"name": f"category {j}", "colour": f"#{j * 16 + 15:02x}8899"} for j in range(14)]
+    harness.data[name] = viewer.describe(trace, harness.store.put(trace, truth=labels), classes)
+
+
+def _measure(browser, harness, name: str, moves: int) -> dict[str, Any]:
+    page = browser.new_page(viewport={"width": 1400, "height": 950})
+    requests: list[str] = []
+    page.goto(harness.url(name))
+    page.wait_for_selector('[data-loaded="1"]')
+    page.wait_for_timeout(500)
+    box = page.locator(".frame").bounding_box()
+
+    def move(index: int) -> None:
+        u, v = (index * 0.0137 + 0.05) % 0.9 + 0.05, (index * 0.0071 + 0.1) % 0.9 + 0.05
+        page.mouse.move(box["x"] + u * box["width"], box["y"] + v * box["height"])
+        page.wait_for_timeout(20)
+
+    for index in range(WARM_UP):
+        move(index)
+    page.evaluate("__loupe.timings.length = 0")
+    page.on("request", lambda request: requests.append(request.url))
+    for index in range(moves):
+        move(WARM_UP + index)
+    timings = page.evaluate("__loupe.timings.filter((one) => one.painted)")
+    page.close()
+
+    def spent(start: str, end: str) -> dict[str, float]:
+        values = np.array([one[end] - one[start] for one in timings])
+        return {"p50": round(float(np.median(values)), 2), "p95": round(float(np.percentile(values, 95)), 2)}
+
+    return {
+        "name": name,
+        "moves": len(timings),
+        "painted_ms": spent("handled", "painted"),
+        "work_ms": spent("began", "drawn"),
+        "waited_ms": spent("event", "painted"),
+        "requests_per_move": len(requests) / max(1, len(timings)),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(), indent=1))

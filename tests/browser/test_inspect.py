@@ -1,0 +1,309 @@
+"""Inspect in a real Chromium: hover, click, pin, upload, switch, reload, download, go back."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from engine import Engine
+from engine.affinity import reading
+
+READY = "[data-testid=loupe-viewer][data-ready]"
+PATIENCE = 60_000  # milliseconds; the first trace of a cold process loads torch's kernels
+
+
+@pytest.fixture
+def inspect(page: Page, app_server: str) -> Iterator[Page]:
+    """The page, opened without a link; nothing may have gone wrong in the browser by the end."""
+    page.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(app_server)
+    ready(page)
+    yield page
+    assert errors == []
+
+
+def ready(page: Page) -> None:
+    page.wait_for_selector(READY)
+    page.wait_for_selector(".lp-footer")
+
+
+def address(page: Page) -> dict[str, str]:
+    return {
+        name: values[0] for name, values in parse_qs(urlsplit(page.url).query, keep_blank_values=True).items()
+    }
+
+
+def wait_for_address(page: Page, **expected: str) -> None:
+    def there(url: str) -> bool:
+        found = parse_qs(urlsplit(url).query, keep_blank_values=True)
+        return all(found.get(name) == [value] for name, value in expected.items())
+
+    page.wait_for_url(there, wait_until="commit")
+
+
+def point(page: Page, row: int, col: int, original: int = 256) -> tuple[float, float]:
+    """Where the pixel (row, col) of a square image lies on the screen."""
+    page.locator(".frame").scroll_into_view_if_needed()
+    box = page.locator(".frame").bounding_box()
+    assert box is not None
+    return box["x"] + (col + 0.5) * box["width"] / original, box["y"] + (row + 0.5) * box["height"] / original
+
+
+def panel(page: Page):
+    return page.locator(".lp-panel").last
+
+
+def picture_of(pixels: np.ndarray, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def upload(page: Page, name: str, data: bytes, media: str = "image/png") -> None:
+    page.get_by_text("Change image").click()
+    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": media, "buffer": data})
+
+
+def test_it_opens_on_an_affinity(inspect):
+    written = address(inspect)
+    row, col = written["pins"].split(",")
+    expect(panel(inspect)).to_contain_text(f"row {row}, col {col}")
+    expect(panel(inspect)).to_contain_text("top sources by weight")
+    expect(inspect.locator(".lp-caption").first).to_contain_text(f"image row {row}, col {col}")
+    expect(inspect.locator(READY)).to_contain_text("reads most")
+
+
+def test_hover_follows_the_pointer_without_a_request(inspect):
+    inspect.wait_for_load_state("networkidle")
+    requests: list[str] = []
+    inspect.on("request", lambda request: requests.append(request.url))
+    seen = set()
+    for row, col in ((20, 20), (120, 200), (230, 60), (64, 128)):
+        inspect.mouse.move(*point(inspect, row, col))
+        place = inspect.locator(READY).locator(".place")
+        expect(place).to_contain_text(re.compile(rf"row {row} . col {col}"))
+        seen.add(place.inner_text())
+    assert len(seen) == 4 and requests == []
+    assert address(inspect)["pins"].count(";") == 0
+
+
+def test_a_click_pins_and_the_panel_shows_the_engines_numbers(inspect):
+    before = address(inspect)
+    inspect.mouse.click(*point(inspect, 60, 190))
+    wait_for_address(inspect, pins=f"{before['pins']};60,190", active="2")
+    expect(panel(inspect)).to_contain_text("row 60, col 190")
+    expect(inspect.locator(".lp-panel").first).to_contain_text(f"The pinned pixels at {before['stage']}")
+    card = Engine(device="cpu").card("cpt")
+    expect(inspect.locator(".lp-caption").first).to_contain_text(card.hash[:8])
+
+
+def test_the_table_and_the_engine_say_the_same(inspect, app_server):
+    from app.gallery import Gallery
+    from app.process import ROOT
+    from app.words import number
+
+    written = address(inspect)
+    picture = Gallery(ROOT / "assets" / "scenes").get(written["image"])
+    trace = Engine(device="cpu").trace("cpt", picture.image)
+    row, col = map(int, written["pins"].split(","))
+    text = panel(inspect).inner_text()
+    for stage in trace.stages:
+        one = reading(trace, stage, pixel=(row, col), truth=picture.truth)
+        assert number(one.by_weight[0].weight) in text
+        assert number(one.mean_distance) in text
+
+
+def test_keys_move_the_pixel_and_change_the_stage(inspect, app_server):
+    inspect.goto(f"{app_server}/?stage=stride4")
+    ready(inspect)
+    inspect.mouse.click(*point(inspect, 100, 100))
+    wait_for_address(inspect, active="2")
+    inspect.keyboard.press("ArrowRight")
+    wait_for_address(inspect, stage="stride4", active="2")
+    inspect.wait_for_function("old => !location.search.includes(old)", arg="100%2C100")
+    moved = address(inspect)["pins"].split(";")[1]
+    assert moved.split(",")[0] in ("98", "100", "102") and int(moved.split(",")[1]) > 100
+    inspect.keyboard.press("[")
+    wait_for_address(inspect, stage="stride8")
+    expect(inspect.locator(".lp-caption").first).to_contain_text("at stride8")
+    stage = inspect.get_by_test_id("stSidebar").get_by_text("stride8")
+    expect(stage.locator("xpath=ancestor-or-self::button")).to_have_attribute("aria-checked", "true")
+
+
+def test_pins_can_be_removed_until_none_is_left(inspect):
+    inspect.mouse.click(*point(inspect, 100, 100))
+    wait_for_address(inspect, active="2")
+    inspect.keyboard.press("Delete")
+    wait_for_address(inspect, active="1")
+    inspect.keyboard.press("Delete")
+    wait_for_address(inspect, pins="")
+    expect(inspect.get_by_text("Click the picture to pin a pixel")).to_be_visible()
+
+
+def test_a_link_opens_the_same_elsewhere(inspect, browser, app_server):
+    inspect.mouse.click(*point(inspect, 180, 40))
+    wait_for_address(inspect, active="2")
+    inspect.get_by_role("button", name="reads alike").click()
+    wait_for_address(inspect, reading="reads-alike")
+    inspect.get_by_role("button", name="smooth").click()
+    wait_for_address(inspect, smooth="1")
+    link, text = inspect.url, panel(inspect).inner_text()
+    other = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    other.set_default_timeout(PATIENCE)
+    other.goto(link)
+    ready(other)
+    assert panel(other).inner_text() == text
+    assert address(other) == parse(link)
+    expect(other.get_by_role("button", name="reads alike")).to_have_attribute("aria-pressed", "true")
+    other.reload()
+    ready(other)
+    assert address(other) == parse(link)
+    other.context.close()
+
+
+def parse(link: str) -> dict[str, str]:
+    return {
+        name: values[0] for name, values in parse_qs(urlsplit(link).query, keep_blank_values=True).items()
+    }
+
+
+def test_quick_clicks_are_all_kept_and_back_undoes_them(inspect):
+    first = address(inspect)["pins"]
+    places = [(30, 30), (60, 120), (200, 200), (150, 90)]
+    for row, col in places:
+        inspect.mouse.click(*point(inspect, row, col))
+    everything = ";".join([first, *(f"{row},{col}" for row, col in places)])
+    wait_for_address(inspect, pins=everything, active="5")
+    inspect.wait_for_timeout(1000)
+    assert address(inspect)["pins"] == everything
+    inspect.go_back()
+    inspect.wait_for_function(
+        "all => !decodeURIComponent(location.search).includes(`pins=${all}&`)", arg=everything
+    )
+    shown = address(inspect)["pins"].split(";")
+    expect(panel(inspect)).to_contain_text(
+        "row {}, col {}".format(*shown[int(address(inspect)["active"]) - 1].split(","))
+    )
+
+
+def test_another_stage_and_model_from_the_sidebar(inspect):
+    side = inspect.get_by_test_id("stSidebar")
+    side.get_by_text("stride16").click()
+    wait_for_address(inspect, stage="stride16")
+    expect(inspect.locator(".lp-caption").first).to_contain_text("at stride16")
+    side.get_by_role("combobox").click()
+    inspect.get_by_role("option", name=re.compile("bilinear")).click()
+    wait_for_address(inspect, model="bilinear")
+    ready(inspect)
+    expect(panel(inspect)).to_contain_text("bilinear")
+    expect(panel(inspect)).not_to_contain_text("memory share")
+
+
+def test_another_picture_from_the_gallery(inspect):
+    before = address(inspect)["image"]
+    inspect.get_by_text("Change image").click()
+    other = inspect.locator("button[aria-pressed=false][data-id]").first
+    chosen = other.get_attribute("data-id")
+    other.click()
+    assert chosen != before
+    wait_for_address(inspect, image=str(chosen), pins="128,128")
+    ready(inspect)
+    expect(panel(inspect)).to_contain_text("row 128, col 128")
+
+
+def test_an_upload_is_traced_and_its_link_asks_for_it_elsewhere(inspect, app_server):
+    rows, cols = np.mgrid[:90, :1300]
+    pixels = np.stack([rows * 2, cols // 6, (rows + cols) % 255], axis=-1).astype(np.uint8)
+    upload(inspect, "wide & long.jpg", picture_of(pixels, "JPEG"), "image/jpeg")
+    wait_for_address(inspect, pins="45,650")
+    ready(inspect)
+    side = inspect.get_by_test_id("stSidebar")
+    expect(side).to_contain_text("wide & long.jpg")
+    expect(side).to_contain_text("traced at 71×1024")
+    expect(inspect.locator(".lp-caption").first).to_contain_text("reduced from 90×1300 to 71×1024")
+    expect(panel(inspect)).to_contain_text("row 45, col 650")
+    unknown = re.sub("image=[0-9a-f]{16}", "image=0123456789abcdef", inspect.url)
+    inspect.goto(unknown)
+    ready(inspect)
+    expect(inspect.get_by_test_id("stAlert")).to_contain_text("upload the file again")
+
+
+@pytest.mark.parametrize("how", ["text", "cut short", "tiny"])
+def test_a_bad_upload_is_one_sentence_and_nothing_changes(inspect, how):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    data = {
+        "text": b"this is text",
+        "cut short": picture_of(noise)[:4000],
+        "tiny": picture_of(noise[:1, :1]),
+    }[how]
+    before = address(inspect)
+    upload(inspect, "broken.png", data)
+    expect(inspect.get_by_test_id("stAlert")).to_contain_text("broken.png")
+    assert address(inspect) == before
+    inspect.keyboard.press("Escape")
+    inspect.mouse.click(*point(inspect, 40, 40))
+    wait_for_address(inspect, active="2")
+    expect(inspect.get_by_test_id("stAlert")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("model=gpt", "gpt"),
+        ("stage=stride3", "stride3"),
+        ("pins=9999,9999", "9999,9999"),
+        ("image=nothing", "nothing"),
+        ("reading=%3Cimg%20src=x%20onerror=alert(1)%3E", "reading"),
+    ],
+)
+def test_a_bad_link_is_answered_by_a_sentence(inspect, app_server, query, said):
+    inspect.goto(f"{app_server}/?{query}")
+    ready(inspect)
+    expect(inspect.get_by_test_id("stAlert")).to_contain_text(said)
+    expect(panel(inspect)).to_contain_text("top sources by weight")
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<?xml"), ("PDF", b"%PDF"), ("NPZ", b"PK")]
+)
+def test_downloads_arrive(inspect, kind, start):
+    inspect.get_by_role("button", name="Download").click()
+    with inspect.expect_download() as waiting:
+        inspect.get_by_role("button", name=kind, exact=True).click()
+    download = waiting.value
+    assert download.suggested_filename.endswith(f".{kind.lower()}")
+    data = Path(download.path()).read_bytes()
+    assert data.startswith(start)
+    if kind == "NPZ":
+        about = json.loads(str(np.load(io.BytesIO(data))["about"]))
+        assert about["model"] == "cpt" and about["stage"] == address(inspect)["stage"]
+
+
+def test_the_question_mark_opens_the_equation(inspect):
+    inspect.get_by_role("button", name="?").first.click()
+    expect(inspect.get_by_text("How to read it")).to_be_visible()
+    assert inspect.locator(".katex").count() >= 3 and inspect.locator(".katex-error").count() == 0
+
+
+def test_nothing_is_fetched_from_elsewhere(browser, app_server):
+    page = browser.new_context().new_page()
+    page.set_default_timeout(PATIENCE)
+    hosts = set()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+    page.goto(app_server)
+    ready(page)
+    page.wait_for_load_state("networkidle")
+    page.context.close()
+    assert hosts - {None} == {"localhost"}
