@@ -182,7 +182,7 @@ def reading(
     prototypes = weights.mean(dim=0).double().cpu().numpy() if stage.assignment is not None else None
     absent = tuple(int(c) for c in np.flatnonzero(~labels.present))
     mixed = labels.majority == UNKNOWN
-    spread = mass / mass.sum()
+    spread = mass / max(mass.sum(), np.finfo(np.float64).tiny)  # with μ = 1 nothing of the image is read
     distances = _distances(at, stage.source_grid, size)
     total = parts.vectors.sum(dim=0)
     entropies = entropy(weights)

@@ -28,12 +28,14 @@ class Backbone(nn.Module):
         super().__init__()
         if not timm.is_model(name):
             raise LoupeError(f'timm has no backbone "{name}"')
+        if output_stride not in (8, 16, 32):
+            raise LoupeError(f'output stride {output_stride} of backbone "{name}": choose 8, 16 or 32')
         extra: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
         try:
             self.body = timm.create_model(name, pretrained=pretrained, features_only=True, **extra)
         except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
             raise LoupeError(
-                f'backbone "{name}" at output stride {output_stride} cannot be made: {error}'
+                f'backbone "{name}" at output stride {output_stride} cannot be made: {str(error).splitlines()[0]}'
             ) from error
         info: Any = self.body.feature_info
         channels, strides = info.channels(), info.reduction()

@@ -1,0 +1,68 @@
+"""Backbones of several families give the same pyramid: four maps at strides 4 to 32, channels first."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from engine.backbone import Backbone
+from engine.errors import LoupeError
+from engine.segmenter import SegmenterSpec, build
+from engine.trace import Pyramid
+
+
+@pytest.mark.parametrize(
+    ("name", "stride2"),
+    [("mobilenetv4_conv_small_050", True), ("resnet10t", True), ("edgenext_xx_small", False)],
+)
+def test_pyramid(name, stride2):
+    backbone = Backbone(name).eval()
+    images = torch.randn(2, 3, 70, 101)  # no multiple of 32
+    with torch.no_grad():
+        pyramid = backbone(images)
+    grids = [tuple(f.shape[-2:]) for f in pyramid.levels]
+    if stride2:  # convolutions round up; a patch stem rounds down
+        assert grids == [(18, 26), (9, 13), (5, 7), (3, 4)]
+    assert [f.shape[1] for f in pyramid.levels] == list(backbone.channels)
+    assert pyramid.image_size == (70, 101) and (pyramid.stride2 is not None) == stride2
+    if pyramid.stride2 is not None:
+        assert pyramid.stride2.shape[-2:] == (35, 51)
+
+
+def test_channels_last_families_come_channels_first():
+    backbone = Backbone("swin_tiny_patch4_window7_224").eval()
+    with torch.no_grad():
+        pyramid = backbone(torch.randn(1, 3, 224, 224))
+    assert [tuple(f.shape[1:]) for f in pyramid.levels] == [
+        (96, 56, 56),
+        (192, 28, 28),
+        (384, 14, 14),
+        (768, 7, 7),
+    ]
+
+
+def test_dilation_keeps_the_stride():
+    backbone = Backbone("resnet10t", output_stride=8).eval()
+    with torch.no_grad():
+        pyramid = backbone(torch.randn(1, 3, 64, 96))
+    assert [tuple(f.shape[-2:]) for f in pyramid.levels] == [(16, 24), (8, 12), (8, 12), (8, 12)]
+
+
+def test_every_size_of_image_gives_a_trace():
+    torch.manual_seed(0)
+    spec = SegmenterSpec("mobilenetv4_conv_small_050", ("a", "b", "c"), channels=16, heads=2)
+    segmenter = build(spec).eval()
+    for size in [(32, 32), (33, 47), (64, 200)]:
+        with torch.no_grad():
+            trace = segmenter.trace(torch.randn(1, 3, *size))
+        assert trace.labels.shape == (1, *size)
+        assert all(s.affinity(0, 0).sum(-1).allclose(torch.ones(1, 2)) for s in trace.stages)
+
+
+def test_what_cannot_be_built_is_one_sentence():
+    for name, stride in [("no_such_net", 32), ("resnet10t", 5), ("vgg11", 32)]:
+        with pytest.raises(LoupeError) as caught:
+            Backbone(name, output_stride=stride)
+        assert name in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="four feature maps"):
+        Pyramid.of([torch.zeros(1, 2, 3, 3)] * 3)
