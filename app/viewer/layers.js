@@ -73,7 +73,7 @@ export class Layers {
       this.data = this.context.createImageData(cols, rows);
       this.pixels = new Uint32Array(this.data.data.buffer);
     }
-    paint(values, scale, ramp(colours, opacity), this.pixels);
+    paint(values, scale, ramp(colours, opacity, scale.diverging), this.pixels);
     this.context.putImageData(this.data, 0, 0);
     setStyle(this.overlay, "image-rendering", smooth ? "auto" : "pixelated");
     setHidden(this.overlay, false);
@@ -215,7 +215,7 @@ export class Layers {
       const ring = this.rings.children[index];
       const [u, v] = toFrame(this.view, pin.u, pin.v);
       ring.hidden = u < 0 || u > 1 || v < 0 || v > 1;
-      ring.classList.toggle("left", u > 0.82);
+      ring.classList.toggle("left", u * this.width > this.width - 105); // its name would not fit
       ring.style.transform = `translate(${u * this.width}px, ${v * this.height}px)`;
     });
   }

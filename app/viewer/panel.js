@@ -136,7 +136,7 @@ export class Panel {
       this.sinks.append(index ? "; " : sinks.length > 1 ? "sinks: " : "sink: ");
       this.sinks.append(el("i.dot", { style: `background:${sink.colour ?? "var(--faint)"}` }), sink.name);
       const most = sink.readBy ? `, most read by ${sink.readBy} of ${sink.present} categories` : "";
-      this.sinks.append(` read by everyone (×${format(sink.times, 2)} uniform${most})`);
+      this.sinks.append(`, read by everyone (×${format(sink.times, 2)} uniform${most})`);
     });
   }
 

@@ -12,7 +12,7 @@ import { bilinearMean } from "./bilinear.js";
 import { queryAt, sourceAt } from "./geometry.js";
 import { UNKNOWN } from "./labels.js";
 import { alike, cellReaders, readers } from "./readers.js";
-import { RELATIVE, UNIFORM, format, largestOf, linear, smallestOf } from "./scale.js";
+import { UNIFORM, format, largestOf, linear, relative, smallestOf } from "./scale.js";
 import { rootTable } from "./stage.js";
 
 export const READINGS = [
@@ -111,7 +111,7 @@ function reads(stage, view, own, context) {
   let unit = contribution ? `‖contribution‖ of each of ${on}` : `weight; ${on} sum to ${sum}`;
   if (view.relative === "relative") {
     values = ratio(values, average(stage, view.head), drawn);
-    scale = RELATIVE;
+    scale = relative(largestOf(values));
     unit = `weight ÷ its average over the image, ${on}`;
   } else if (view.scale === "uniform") {
     values = times(values, contribution ? stage.s / total(values) : stage.s, drawn);
@@ -136,7 +136,7 @@ function readBy(stage, view, pixel, context) {
   let unit = contribution ? `‖contribution‖ of ${source.name} to each pixel` : `weight that each pixel gives to ${source.name}`;
   if (view.relative === "relative") {
     values = times(values, values.length / total(values), values);
-    scale = RELATIVE;
+    scale = relative(largestOf(values));
     unit = `${unit} ÷ its average over the image`;
   } else if (view.scale === "uniform") {
     values = times(values, contribution ? values.length / total(values) : count, values);
@@ -181,31 +181,31 @@ function readsAlike(stage, view, own, context) {
 
 function prototypeBars(stage, values, view, context) {
   const best = largest(values, Math.min(8, stage.m));
-  const relative = view.relative === "relative";
-  const mean = relative ? pickHead(stage.mean, stage.n, stage.m, view.head, new Float32Array(stage.m)) : null;
-  const uniform = !relative && view.scale === "uniform" && view.measure === "weight";
-  const order = relative ? largest(Float32Array.from(values, (value, j) => value / mean[j]), best.length) : best;
-  const shown = Array.from(order, (j) => (relative ? values[j] / mean[j] : uniform ? values[j] * stage.m : values[j]));
+  const compared = view.relative === "relative";
+  const mean = compared ? pickHead(stage.mean, stage.n, stage.m, view.head, new Float32Array(stage.m)) : null;
+  const uniform = !compared && view.scale === "uniform" && view.measure === "weight";
+  const order = compared ? largest(Float32Array.from(values, (value, j) => value / mean[j]), best.length) : best;
+  const shown = Array.from(order, (j) => (compared ? values[j] / mean[j] : uniform ? values[j] * stage.m : values[j]));
   return shown.map((value, i) => ({
     label: context.classes[order[i]]?.name ?? `source ${order[i]}`,
     colour: context.classes[order[i]]?.colour,
     absent: context.absent(order[i]),
-    value, fraction: value / (shown[0] || 1), times: relative || uniform, source: order[i],
+    value, fraction: value / (shown[0] || 1), times: compared || uniform, source: order[i],
   }));
 }
 
 function cellBars(stage, values, view, context) {
-  const relative = view.relative === "relative";
-  const mean = relative ? average(stage, view.head) : null;
+  const compared = view.relative === "relative";
+  const mean = compared ? average(stage, view.head) : null;
   const order = largest(values, stage.bilinear ? 4 : 8);
   const labels = context.cellLabels(stage);
-  const uniform = !relative && view.scale === "uniform" && view.measure === "weight";
-  const shown = Array.from(order, (j) => (relative ? values[j] / mean[j] : uniform ? values[j] * stage.s : values[j]));
+  const uniform = !compared && view.scale === "uniform" && view.measure === "weight";
+  const shown = Array.from(order, (j) => (compared ? values[j] / mean[j] : uniform ? values[j] * stage.s : values[j]));
   const top = shown.reduce((a, b) => Math.max(a, b), 0) || 1;
   return shown.map((value, i) => ({
     label: `${cellName(stage, order[i])} · ${labels[order[i]] === UNKNOWN ? "mixed" : context.classes[labels[order[i]]]?.name}`,
     colour: context.classes[labels[order[i]]]?.colour,
-    value, fraction: value / top, times: relative || uniform, cell: order[i],
+    value, fraction: value / top, times: compared || uniform, cell: order[i],
   }));
 }
 

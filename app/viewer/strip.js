@@ -2,7 +2,7 @@
 
 import { paint, ramp } from "./colour.js";
 import { RINGS, el, setText } from "./dom.js";
-import { format, share } from "./scale.js";
+import { format, steady } from "./scale.js";
 
 /** A reading drawn small over the photo. */
 function thumbnail() {
@@ -17,7 +17,7 @@ function thumbnail() {
       canvas.height = rows;
       const context = canvas.getContext("2d");
       const data = context.createImageData(cols, rows);
-      paint(values, scale, ramp(colours, opacity), new Uint32Array(data.data.buffer));
+      paint(values, scale, ramp(colours, opacity, scale.diverging), new Uint32Array(data.data.buffer));
       context.putImageData(data, 0, 0);
       canvas.style.imageRendering = smooth ? "auto" : "pixelated";
     },
@@ -117,7 +117,7 @@ export class PinList {
     row.thumb.draw(reading, look);
     const text = reading.bars
       .slice(0, 3)
-      .map((bar) => `${bar.label.replace(/^cell .* · /, "")} ${bar.times ? `×${format(bar.value, 2)}` : share(bar.value)}`);
+      .map((bar) => `${bar.label.replace(/^cell .* · /, "")} ${bar.times ? `×${format(bar.value, 2)}` : steady(bar.value)}`);
     setText(row.top, text.join(" · "));
   }
 }

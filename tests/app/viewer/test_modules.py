@@ -118,8 +118,21 @@ def test_figures_and_viewer_draw_alike(run):
     assert run("colour", "v[0].map(it.follow)", t.tolist()) == pytest.approx(
         figures.follow(t).tolist(), abs=1e-9
     )
-    for name, key in (("UNIFORM", "uniform"), ("RELATIVE", "relative")):
-        assert run("scale", f"[it.{name}.bottom, it.{name}.top]") == list(figures.LIMITS[key])
+    assert run("scale", "[it.UNIFORM.bottom, it.UNIFORM.top]") == list(figures.LIMITS["uniform"])
+
+
+@pytest.mark.parametrize(
+    ("largest", "reach"), [(1.0, 1.25), (1.44, 1.5), (2.0, 2), (3.0, 4), (29.0, 32), (500.0, 32)]
+)
+def test_ratios_are_drawn_symmetrically_about_one(run, largest, reach):
+    scale = run("scale", "it.relative(v[0])", largest)
+    assert (scale["bottom"], scale["top"]) == (pytest.approx(1 / reach), pytest.approx(reach))
+    middle = [tick for tick in scale["ticks"] if tick["value"] == 1]
+    assert [tick["at"] for tick in middle] == pytest.approx([0.5])
+    # What is read as on average leaves the photo as it is; both ends are as opaque as can be.
+    alpha = run("colour", "Array.from(it.ramp('cividis', 1, true), (pixel) => pixel >>> 24)")
+    assert max(alpha[127:129]) < 20
+    assert alpha[0] == alpha[255] == 255
 
 
 def test_painting_maps_the_scale_onto_the_colours(run):
