@@ -37,7 +37,8 @@ STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "loupe",  # the same selection gives the same file
 }
-LIMITS = {"uniform": (0.1, 100.0), "relative": (0.25, 16.0)}  # of the logarithmic scales
+UNIFORM = (0.1, 100.0)  # one logarithmic scale for all grids and models, as in the viewer
+REACHES = (1.25, 1.5, 2.0, 4.0, 8.0, 16.0, 32.0)  # ratios to an average span ×1/r to ×r, symmetric about ×1
 MEDIA = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 # matplotlib's font cache and text layout are shared between threads and not safe there.
 _DRAWING = threading.Lock()
@@ -91,9 +92,13 @@ def follow(t: np.ndarray) -> np.ndarray:
 
 
 def norm_of(sheet: Sheet) -> Normalize:
-    """The one scale of all panels: the sheet's limits, or the fixed logarithmic range."""
-    if sheet.scale in LIMITS:
-        return LogNorm(*LIMITS[sheet.scale], clip=True)
+    """The one scale of all panels: the sheet's limits, the fixed logarithmic range, or the least reach that holds all ratios."""
+    if sheet.scale == "uniform":
+        return LogNorm(*UNIFORM, clip=True)
+    if sheet.scale == "relative":
+        largest = max((np.nanmax(panel.overlay) for panel in sheet.panels), default=1.0)
+        reach = next((one for one in REACHES if one >= largest), REACHES[-1])
+        return LogNorm(1 / reach, reach, clip=True)
     low, high = sheet.limits
     return Normalize(low, high if high > low else low + 1.0, clip=True)
 
@@ -165,7 +170,9 @@ def _overlay(axes, sheet: Sheet, panel: Panel, norm: Normalize) -> None:
     extent = (0, width, height, 0)
     axes.imshow(sheet.photo, extent=extent, interpolation="antialiased")
     values = np.ma.masked_invalid(panel.overlay.astype(np.float64))
-    opacity = sheet.opacity * follow(np.asarray(norm(np.ma.filled(values, 0.0))))
+    t = np.asarray(norm(np.ma.filled(values, 0.0)), dtype=np.float64)
+    # What is read as much as on average leaves the photo as it is.
+    opacity = sheet.opacity * follow(np.abs(2 * t - 1) if sheet.scale == "relative" else t)
     axes.imshow(
         values,
         cmap=sheet.colours,
@@ -218,13 +225,11 @@ def _bars(axes, panel: Panel) -> None:
 def _legend(axes, norm: Normalize, sheet: Sheet) -> None:
     gradient = np.linspace(0, 1, 256)[None]
     low, high = float(norm.vmin or 0.0), float(norm.vmax or 1.0)
-    if sheet.scale in LIMITS:
+    if sheet.scale in ("uniform", "relative"):
         axes.set_xscale("log")
         edges = np.geomspace(low, high, 257)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"×{value:g}"))
-        axes.set_xticks(
-            [tick for tick in (0.1, 0.25, 1, 4, 10, 16, 100) if _has_tick(tick, sheet.scale)], minor=False
-        )
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"×{value:.2g}"))
+        axes.set_xticks((0.1, 1, 10, 100) if sheet.scale == "uniform" else (low, 1, high), minor=False)
         axes.set_xticks([], minor=True)
     else:
         edges = np.linspace(low, high, 257)
@@ -233,10 +238,6 @@ def _legend(axes, norm: Normalize, sheet: Sheet) -> None:
     axes.set_yticks([])
     axes.tick_params(length=2, width=0.5, labelsize=6, pad=1.5)
     axes.set_xlabel(sheet.unit, fontsize=6.5, labelpad=1.5)
-
-
-def _has_tick(tick: float, scale: str) -> bool:
-    return tick in {"uniform": (0.1, 1, 10, 100), "relative": (0.25, 1, 4, 16)}[scale]
 
 
 def _outline(axes, labels: np.ndarray, colour: str) -> None:

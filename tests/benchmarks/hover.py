@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.hover
 
-The viewer runs on a page without Streamlit (nothing of Streamlit runs during a hover: the run counts requests), over made-up
-stages of the demo models' sizes: finest stage, 4 heads. One pointer event at a time, each in a frame of its own, along a path
+The viewer runs on a page without Streamlit (nothing of Streamlit runs during a hover: the run counts requests), over
+traces of two demo models: finest stage, 4 heads. One pointer event at a time, each in a frame of its own, along a path
 over the whole picture. Times in milliseconds, median and 95th percentile:
     painted  from the moment the page gets the pointer event until the main thread has painted the frame: what the target is about
     work     of that, the viewer's own script: mathematics, overlay, bars, numbers
@@ -21,40 +21,42 @@ import numpy as np
 MOVES = 300
 WARM_UP = 40
 SIZES = (512, 1024)
-SOURCES = ("memory", "pixels")
+MODELS = ("cpt", "qup")  # 14 sources, and every coarse pixel
 TARGET_MS = 8.0
 
 
-def run(moves: int = MOVES, sizes: tuple[int, ...] = SIZES, channels: int = 64) -> dict[str, Any]:
-    """{"rows": [one dict for each size and kind of sources], "target_ms": 8.0}; raises LookupError without a browser."""
+def run(moves: int = MOVES, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
+    """{"rows": [one dict for each size and model], "target_ms": 8.0}; raises LookupError without a browser."""
     from playwright.sync_api import sync_playwright
 
+    from engine import Engine
     from tests.browser.viewer_harness.server import serve
     from tests.conftest import BROWSER_FLAGS, find_chromium
 
     executable = find_chromium()
     if executable is None:
         raise LookupError("no Chromium on the path")
+    engine = Engine()
     with serve() as harness, sync_playwright() as playwright:
         for size in sizes:
-            for sources in SOURCES:
-                _add(harness, f"{sources} {size}", sources, size, channels)
+            for model in MODELS:
+                _add(harness, engine, f"{model} {size}²", model, size)
         browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
         rows = [_measure(browser, harness, name, moves) for name in harness.data]
         browser.close()
     return {"rows": rows, "target_ms": TARGET_MS}
 
 
-def _add(harness, name: str, sources: str, size: int, channels: int) -> None:
+def _add(harness, engine, name: str, model: str, size: int) -> None:
     from app import viewer
-    from tests.browser.viewer_harness import synthetic
+    from app.palette import colours
+    from engine.bench import scene
 
-    rng = np.random.default_rng(0)
-    labels = np.kron(rng.integers(0, 14, (16, 16)), np.ones((size // 16, size // 16))).astype(np.uint8)
-    image = rng.integers(0, 255, (size, size, 3), dtype=np.uint8)
-    trace = synthetic.trace(image, labels, 14, sources, channels=channels)
-    classes = [{"name": f"category {j}", "colour": f"#{j * 16 + 15:02x}8899"} for j in range(14)]
-    harness.data[name] = viewer.describe(trace, harness.store.put(trace, truth=labels), classes)
+    trace = engine.trace(model, scene(size))
+    assert trace.model is not None
+    named = zip(trace.model.classes, colours(trace.model.classes), strict=True)
+    classes = [{"name": category, "colour": colour} for category, colour in named]
+    harness.data[name] = viewer.describe(trace, harness.store.put(trace), classes)
 
 
 def _measure(browser, harness, name: str, moves: int) -> dict[str, Any]:

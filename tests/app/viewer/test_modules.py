@@ -118,7 +118,7 @@ def test_figures_and_viewer_draw_alike(run):
     assert run("colour", "v[0].map(it.follow)", t.tolist()) == pytest.approx(
         figures.follow(t).tolist(), abs=1e-9
     )
-    assert run("scale", "[it.UNIFORM.bottom, it.UNIFORM.top]") == list(figures.LIMITS["uniform"])
+    assert run("scale", "[it.UNIFORM.bottom, it.UNIFORM.top]") == list(figures.UNIFORM)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,12 @@ def test_figures_and_viewer_draw_alike(run):
 def test_ratios_are_drawn_symmetrically_about_one(run, largest, reach):
     scale = run("scale", "it.relative(v[0])", largest)
     assert (scale["bottom"], scale["top"]) == (pytest.approx(1 / reach), pytest.approx(reach))
+    photo = np.zeros((4, 4, 3), np.uint8)
+    panel = figures.Panel(1, (0, 0), np.array([[0.5, largest]]), ())
+    drawn = figures.norm_of(figures.Sheet(photo, (4, 4), (panel,), "", "", "", scale="relative"))
+    assert (drawn.vmin, drawn.vmax) == (pytest.approx(1 / reach), pytest.approx(reach)), (
+        "a figure, as on screen"
+    )
     middle = [tick for tick in scale["ticks"] if tick["value"] == 1]
     assert [tick["at"] for tick in middle] == pytest.approx([0.5])
     # What is read as on average leaves the photo as it is; both ends are as opaque as can be.
