@@ -6,6 +6,7 @@ Plain `streamlit run` puts only this folder on the path, where `app` and `engine
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import AsyncGenerator
@@ -34,6 +35,10 @@ def _warm_up() -> None:
     # What is wrong with a model or an image is told by the page that shows it.
     with suppress(LoupeError):
         inspect.warm_up()
+    # Streamlit collects garbage after every run of a script, and walking the half million objects that torch and timm bring takes
+    # longer than the run itself, while the answer waits. They stay for good: collections pass them over from now on.
+    gc.collect()
+    gc.freeze()
 
 
 app = st.App(

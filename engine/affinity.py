@@ -27,15 +27,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.attention import attention_weights
 from engine.cell_labels import UNKNOWN, CellLabels, cell_labels
 from engine.errors import LoupeError
 from engine.images import cell as cell_of
-from engine.shapes import Float
+from engine.shapes import Float, Int
+from engine.stage import BLOCK_BYTES
 from engine.trace import Stage, Trace
 
 TOP = 8  # sources listed
 SINK = 3.0  # × uniform: a source that the whole image reads more than this is a sink  [choice]
 MOST_SINKS = 4
+SINK_ENTRIES = (
+    1 << 26
+)  # of affinity that looking for sinks may compute: about a third of a second on two cores
 
 
 @dataclass(frozen=True)
@@ -242,28 +247,27 @@ def disagreement(weights: Float[Tensor, "n m"]) -> float | None:
 def sinks(trace: Trace, stage: Stage | str) -> tuple[Sink, ...]:
     """The sources that the image as a whole reads more than `SINK` × uniform, most read first, at most `MOST_SINKS`.  [choice]
 
-    Walks the whole affinity once, in blocks: cheap for prototypes, seconds for large grids of pixel sources. A bilinear stage has
-    none: its average follows from the grids alone.
+    Walks the affinity once, in blocks. Above `SINK_ENTRIES` of it (large grids of pixel sources) only every p-th row and column
+    of queries is asked, p as small as that allows. A bilinear stage has none: its average follows from the grids alone.
     """
     stage = trace.stage(stage) if isinstance(stage, str) else stage
-    if stage.sources == "bilinear":
+    if stage.query is None or stage.key is None:
         return ()
     h, w = stage.grid
+    asked = _spread(h, w, SINK_ENTRIES // (stage.heads * stage.source_count))
     height, width = trace.image_size
-    rows = (2 * torch.arange(h) + 1) * height // (2 * h)
-    cols = (2 * torch.arange(w) + 1) * width // (2 * w)
-    labels = (
-        trace.labels[rows[:, None].to(trace.labels.device), cols.to(trace.labels.device)].flatten().long()
+    rows, cols = (
+        (2 * (asked // w) + 1) * height // (2 * h),
+        (2 * (asked % w) + 1) * width // (2 * w),
     )
+    labels = trace.labels[rows.to(trace.labels.device), cols.to(trace.labels.device)].long()
     sums = torch.zeros(trace.logits.shape[0], stage.source_count, dtype=torch.float32, device=labels.device)
-    start = 0
-    for block in stage.blocks():
-        read = block.mean(dim=0)
-        sums.index_add_(0, labels[start : start + len(read)], read)
-        start += len(read)
+    step = max(1, BLOCK_BYTES // (4 * stage.heads * stage.source_count))
+    for queries, of in zip(asked.to(labels.device).split(step), labels.split(step), strict=True):
+        sums.index_add_(0, of, attention_weights(stage.query[:, queries], stage.key).mean(dim=0))
     present = torch.nonzero(labels.bincount(minlength=len(sums)))[:, 0]
     favourites = sums[present].argmax(dim=1).bincount(minlength=stage.source_count)
-    weight = sums.sum(dim=0) / (h * w)
+    weight = sums.sum(dim=0) / len(asked)
     top = weight.topk(min(MOST_SINKS, stage.source_count)).indices.tolist()
     return tuple(
         Sink(
@@ -277,6 +281,15 @@ def sinks(trace: Trace, stage: Stage | str) -> tuple[Sink, ...]:
         for index in top
         if float(weight[index]) * stage.source_count > SINK
     )
+
+
+def _spread(h: int, w: int, most: int) -> Int[Tensor, " q"]:
+    """Flat indices of every p-th row and column of a grid, p the smallest that leaves at most `most` (or one)."""
+    p = 1
+    while -(-h // p) * -(-w // p) > max(1, most):
+        p += 1
+    rows, cols = torch.arange(min(p // 2, h - 1), h, p), torch.arange(min(p // 2, w - 1), w, p)
+    return (rows[:, None] * w + cols).flatten()
 
 
 def _place(stage: Stage, index: int) -> tuple[int | None, tuple[int, int] | None]:

@@ -84,7 +84,7 @@ def trace_against_forward(engine: Engine) -> Iterable[Row]:
             engine.clear()
             engine.trace(model, picture)
 
-        traced, plain = _alternate(trace, forward, engine.device, rounds=9)
+        traced, plain = _alternate(trace, forward, engine.device, rounds=21)
         yield Row(f"trace, {model} 512²", 1e3 * traced, 1e3 * plain, "ms", 1.15, "against a plain forward")
         engine.clear()
         peaks = [_peak(f, engine.device) / 2**20 for f in (lambda: engine.trace(model, picture), forward)]  # noqa: B023

@@ -97,7 +97,8 @@ def _reads(stage: Stage, query: tuple[int, int], ask: Ask) -> Overlay:
         unit = f"‖contribution‖ of each of {y}×{x} source cells"
         return _finish(values, ask, 1 / max(float(values.mean()), 1e-30), 1.0, unit)
     values = stage.over_pixels(_reduced(weights, ask.head))
-    average = stage.over_pixels(_reduced(stage.mean_affinity(), ask.head))
+    # The average walks the whole affinity, which takes seconds on large grids of pixel sources.
+    average = stage.over_pixels(_reduced(stage.mean_affinity(), ask.head)) if ask.relative else 1.0
     unit = f"weight; {y}×{x} source cells sum to {1 - stage.memory_share:g}"
     return _finish(values, ask, y * x, average, unit)
 

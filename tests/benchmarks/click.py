@@ -129,7 +129,7 @@ def _measure(browser, app: str, bare: str, clicks: int) -> tuple[list[float], li
     times: tuple[list[float], list[float]] = ([], [])
     for index in range(clicks):
         ours.bring_to_front()
-        row, col = 12 + (index * 37) % 230, 12 + (index * 61) % 230
+        row, col = 90 + (index * 37) % 150, 12 + (index * 61) % 200  # clear of the first pin and its name
         place = f"row {row}, col {col}"
         ours.evaluate(WATCH, [".lp-panel", place])
         ours.mouse.click(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.affinity import disagreement, entropy, reading, sinks
+from engine.affinity import _spread, disagreement, entropy, reading, sinks
 from engine.cell_labels import UNKNOWN, cell_labels
 from engine.decoders.cpt import CPTDecoder
 from engine.errors import LoupeError
@@ -243,6 +243,33 @@ def test_sinks_against_the_full_matrix(traces, kind):
             assert sink.read_most_by == favourites.count(sink.index) and sink.present == len(votes)
             assert sink.weight == pytest.approx(float(matrix[:, sink.index].mean()), rel=1e-4)
             assert sink.times_uniform == pytest.approx(sink.weight * stage.source_count)
+
+
+@pytest.mark.parametrize(
+    ("h", "w", "most"), [(18, 26, 468), (18, 26, 467), (18, 26, 40), (18, 26, 1), (5, 90, 9)]
+)
+def test_queries_are_thinned_in_both_directions(h, w, most):
+    asked = _spread(h, w, most)
+    assert len(asked) <= most and len(set(asked.tolist())) == len(asked) and int(asked.max()) < h * w
+    rows, cols = asked // w, asked % w
+    assert len(asked) == len(rows.unique()) * len(cols.unique())
+    if most >= h * w:
+        assert asked.tolist() == list(range(h * w))
+    elif most > 30:
+        assert len(rows.unique()) > 2 and len(cols.unique()) > 2
+
+
+def test_large_affinities_are_sampled_and_the_planted_sink_is_still_found(traces, monkeypatch):
+    trace = traces["pixels"]
+    stage = trace.stages[2]
+    key = stage.key.clone()
+    key[:, 7] = stage.query.mean(dim=-2) * 50
+    planted = replace(stage, query=stage.query.mean(dim=-2, keepdim=True).expand_as(stage.query), key=key)
+    whole = sinks(trace, planted)
+    monkeypatch.setattr("engine.affinity.SINK_ENTRIES", stage.heads * stage.source_count * 20)
+    (sampled,) = sinks(trace, planted)
+    assert sampled.cell == whole[0].cell == divmod(7, stage.source_grid[1])
+    assert sampled.weight == pytest.approx(whole[0].weight, rel=1e-4)
 
 
 def test_a_planted_sink_is_found(traces):
