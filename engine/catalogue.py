@@ -73,13 +73,17 @@ def card(header: Header) -> ModelCard:
         backbone=spec.backbone,
         classes=spec.classes,
         parameters=header.parameters,
-        mIoU=provenance.get("mIoU"),
-        boundary_IoU=provenance.get("boundary_IoU"),
+        mIoU=_number(provenance.get("mIoU")),
+        boundary_IoU=_number(provenance.get("boundary_IoU")),
         memory_share=spec.memory_share if spec.sources == "memory" else None,
         path=header.path,
         hash=file_hash(header.path),
         provenance=provenance,
     )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def read_catalogue(folder: Path) -> tuple[dict[str, ModelCard], dict[str, str]]:
@@ -93,5 +97,7 @@ def read_catalogue(folder: Path) -> tuple[dict[str, ModelCard], dict[str, str]]:
             cards[path.stem] = card(read_header(path))
         except LoupeError as error:
             problems[path.name] = str(error)
+        except OSError as error:
+            problems[path.name] = f"{path.name} cannot be read: {error.strerror}"
     known = [name for name in TITLES if name in cards]
     return {name: cards[name] for name in [*known, *sorted(set(cards) - set(known))]}, problems

@@ -70,11 +70,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
     path = Path(path)
     header = read_header(path)
     segmenter = build(header.spec)
-    try:
-        weights = load_file(path, device="cpu")
-    except SafetensorError as error:
-        raise LoupeError(f"{path.name} cannot be read: it is truncated or damaged ({error})") from error
-    _fit(segmenter, weights, path)
+    _fit(segmenter, path)
     return Checkpoint(
         segmenter.to(device).eval().requires_grad_(False), header.provenance, file_hash(path), path
     )
@@ -90,9 +86,10 @@ def read_header(path: str | Path) -> Header:
         )
     try:
         spec = SegmenterSpec.from_json(json.loads(metadata["spec"]))
-        return Header(
-            spec, json.loads(metadata.get("provenance", "{}")), int(metadata.get("parameters", 0)), path
-        )
+        provenance = json.loads(metadata.get("provenance", "{}"))
+        if not isinstance(provenance, dict):
+            raise LoupeError("its provenance is not a JSON object")
+        return Header(spec, provenance, int(metadata.get("parameters", 0)), path)
     except (KeyError, ValueError) as error:
         raise LoupeError(f"{path.name} has an unreadable header: {error}") from error
 
@@ -113,7 +110,7 @@ def load_backbone(path: str | Path, backbone: Backbone) -> dict[str, Any]:
         )
     if metadata.get("backbone") != backbone.name:
         raise LoupeError(f"{path.name} holds a {metadata.get('backbone')}, not a {backbone.name}")
-    _fit(backbone, load_file(path), path)
+    _fit(backbone, path)
     return json.loads(metadata.get("provenance", "{}"))
 
 
@@ -143,7 +140,7 @@ def _metadata(path: Path) -> dict[str, str]:
             start = stream.read(4)
         kind = (
             "a pickle or zip archive, which may hold code and is not opened"
-            if start[:2] in (b"PK", b"\x80\x02")
+            if start[:2] == b"PK" or start[:1] == b"\x80"
             else "truncated or damaged"
         )
         raise LoupeError(f"{path.name} is no safetensors checkpoint: it is {kind}") from error
@@ -160,7 +157,12 @@ def _write(path: Path, module: nn.Module, metadata: dict[str, str], half: bool) 
     os.replace(partial, path)
 
 
-def _fit(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+def _fit(module: nn.Module, path: Path) -> None:
+    """Load the file's weights into the module, or say what does not fit."""
+    try:
+        weights = load_file(path, device="cpu")
+    except SafetensorError as error:
+        raise LoupeError(f"{path.name} cannot be read: it is truncated or damaged ({error})") from error
     expected = module.state_dict()
     missing, extra = sorted(set(expected) - set(weights)), sorted(set(weights) - set(expected))
     if missing or extra:
@@ -173,4 +175,7 @@ def _fit(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
             raise LoupeError(
                 f"{path.name}: weight {name} has shape {tuple(tensor.shape)}, wanted {tuple(expected[name].shape)}"
             )
+        # A number that is none would become a picture that means nothing.
+        if not torch.isfinite(tensor).all():
+            raise LoupeError(f"{path.name}: weight {name} holds values that are not finite numbers")
     module.load_state_dict(weights)

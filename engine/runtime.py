@@ -86,7 +86,8 @@ class Engine:
         self.precision = precision
         self._folder = models_dir
         self._turns = Turns()
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of the small tables; never held while a model is read
+        self._loading = threading.Lock()
         self._catalogue: tuple[Any, dict[str, ModelCard], dict[str, str]] | None = None
         self._models = ByteCache(model_bytes)
         accelerator = self.device.type != "cpu"
@@ -97,6 +98,7 @@ class Engine:
             to_device=lambda value: to_device(value, self.device),
         )
         self._files: OrderedDict[tuple, images.LoadedImage] = OrderedDict()
+        self._cards: OrderedDict[tuple, ModelCard] = OrderedDict()
         self._hits = self._misses = 0
 
     # ---------------------------------------------------------------- models
@@ -121,7 +123,7 @@ class Engine:
             return cards[name]
         path = Path(name)
         if path.suffix == ".safetensors" or path.exists():
-            return card(read_header(path))
+            return self._card_of(path)
         if f"{name}.safetensors" in problems:
             raise LoupeError(problems[f"{name}.safetensors"])
         raise LoupeError(
@@ -146,19 +148,13 @@ class Engine:
             return source
         if not isinstance(source, str | os.PathLike):
             return images.load_image(source, long_side)
-        try:
-            stat = os.stat(source)
-        except OSError:
-            return images.load_image(source, long_side)  # says what is wrong
-        key = (os.path.abspath(source), stat.st_ino, stat.st_size, stat.st_mtime_ns, long_side)
+        key = (*_state(Path(source)), long_side)
         with self._lock:
             known = self._files.get(key)
         if known is None:
             known = images.load_image(source, long_side)
             with self._lock:
-                self._files[key] = known
-                while len(self._files) > 16:
-                    self._files.popitem(last=False)
+                _remember(self._files, key, known)
         return known
 
     def trace(
@@ -245,7 +241,7 @@ class Engine:
         described = self.card(model)
         loaded = self._models.get(described.hash)
         if loaded is None:
-            with self._lock:
+            with self._loading:
                 loaded = self._models.get(described.hash)
                 if loaded is None:
                     checkpoint = load(described.path, self.device)
@@ -256,16 +252,41 @@ class Engine:
                     self._models.put(described.hash, loaded, weights)
         return loaded if loaded.card is described else replace(loaded, card=described)
 
+    def _card_of(self, path: Path) -> ModelCard:
+        key = _state(path)
+        with self._lock:
+            known = self._cards.get(key)
+        if known is None:
+            known = card(read_header(path))
+            with self._lock:
+                _remember(self._cards, key, known)
+        return known
+
     def _read_catalogue(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
         folder = models_dir(self._folder)
         state = (
             folder,
-            *sorted((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in folder.glob("*.safetensors")),
+            *sorted((_state(path) for path in folder.glob("*.safetensors")), key=str),
         )
         with self._lock:
             if self._catalogue is None or self._catalogue[0] != state:
                 self._catalogue = (state, *read_catalogue(folder))
             return self._catalogue[1], self._catalogue[2]
+
+
+def _state(path: Path) -> tuple:
+    """What changes when a file does: reading it again is only worth while then. A file that is not there has a state too."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return (str(path.absolute()),)
+    return (str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def _remember(table: OrderedDict, key: tuple, value: Any, most: int = 16) -> None:
+    table[key] = value
+    while len(table) > most:
+        table.popitem(last=False)
 
 
 def _device(name: str) -> torch.device:

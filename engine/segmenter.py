@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,35 @@ class SegmenterSpec:
         if unknown or missing:
             raise LoupeError(f"the model's spec has unknown fields {unknown} or lacks {missing}")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
-        return cls(**values)
+        spec = cls(**values)
+        spec.check()
+        return spec
+
+    def check(self) -> None:
+        """Refuse values of the wrong type or out of range, before anything is built from them.
+
+        Raises:
+            LoupeError: names the first such field.
+        """
+        for f in fields(self):
+            value, default = getattr(self, f.name), f.default
+            kind = type(default) if default is not MISSING else {"backbone": str, "classes": tuple}[f.name]
+            number = kind is float and isinstance(value, int) and not isinstance(value, bool)
+            if type(value) is not kind and not number:
+                raise LoupeError(f"{f.name} of the model's spec is {value!r}, not a {kind.__name__}")
+        wanted = {
+            "classes": len(self.classes) >= 2 and all(isinstance(name, str) for name in self.classes),
+            "channels": self.channels > 0,
+            "heads": self.heads > 0,
+            "pool_channels": self.pool_channels > 0,
+            "memory_share": 0 <= self.memory_share <= 1,
+            "dropout": 0 <= self.dropout < 1,
+            "mean": len(self.mean) == 3 and all(isinstance(m, int | float) for m in self.mean),
+            "std": len(self.std) == 3 and all(isinstance(s, int | float) and s > 0 for s in self.std),
+        }
+        for name, right in wanted.items():
+            if not right:
+                raise LoupeError(f"{name} of the model's spec cannot be {getattr(self, name)!r}")
 
 
 def _cpt(spec: SegmenterSpec, in_channels: tuple[int, ...]) -> CPTDecoder:
@@ -123,7 +151,6 @@ def build(spec: SegmenterSpec, pretrained: bool = False) -> Segmenter:
     """
     if spec.method not in DECODERS:
         raise LoupeError(f'unknown method "{spec.method}": this engine builds {", ".join(DECODERS)}')
-    if len(spec.classes) < 2:
-        raise LoupeError("a segmenter needs at least two categories")
+    spec.check()
     backbone = Backbone(spec.backbone, pretrained, spec.output_stride)
     return Segmenter(spec, backbone, DECODERS[spec.method](spec, backbone.channels))

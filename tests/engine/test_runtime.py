@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 import threading
@@ -168,6 +169,8 @@ def broken_checkpoints(folder: Path, tmp_path: Path) -> dict[Path, str]:
     """File → what its sentence must say."""
     whole = (folder / "cpt.safetensors").read_bytes()
     cut, short, pickled, text = (tmp_path / f"{n}.safetensors" for n in ("cut", "short", "pickled", "text"))
+    for protocol in (3, 5):
+        (tmp_path / f"pickle{protocol}.safetensors").write_bytes(pickle.dumps([1], protocol=protocol))
     cut.write_bytes(whole[: len(whole) // 2])
     short.write_bytes(whole[:5])
     pickled.write_bytes(pickle.dumps({"weights": [1, 2, 3]}))
@@ -187,7 +190,29 @@ def broken_checkpoints(folder: Path, tmp_path: Path) -> dict[Path, str]:
     save_file({**weights, "decoder.classifier.weight": torch.zeros(2, 2, 1, 1)}, other, metadata=metadata)
     unknown = tmp_path / "unknown.safetensors"
     save_file(weights, unknown, metadata={**metadata, "spec": metadata["spec"].replace('"cpt"', '"nobody"')})
+    nan = tmp_path / "nan.safetensors"
+    save_file({**weights, "decoder.classifier.bias": torch.full((7,), float("nan"))}, nan, metadata=metadata)
+    listed = tmp_path / "listed.safetensors"
+    save_file(weights, listed, metadata={**metadata, "provenance": "[1]"})
+    typed = {}
+    for field, value in {
+        "channels": '"64"',
+        "heads": "0",
+        "backbone": "5",
+        "mean": "[0.5]",
+        "pool_channels": "-1",
+        "memory_share": '"x"',
+        "classes": "[1, 2]",
+    }.items():
+        spec = json.dumps({**json.loads(metadata["spec"]), field: json.loads(value)})
+        typed[tmp_path / f"{field}.safetensors"] = field
+        save_file(weights, tmp_path / f"{field}.safetensors", metadata={**metadata, "spec": spec})
     return {
+        **typed,
+        tmp_path / "pickle3.safetensors": "pickle",
+        tmp_path / "pickle5.safetensors": "pickle",
+        nan: "decoder.classifier.bias holds values that are not finite",
+        listed: "provenance",
         cut: "truncated",
         short: "truncated",
         pickled: "pickle",
@@ -214,9 +239,10 @@ def test_bad_checkpoints_say_why_and_lose_nothing(engine, folder, tmp_path):
 def test_a_broken_file_in_the_folder_hides_no_other(folder, tmp_path):
     shutil.copy(folder / "qup.safetensors", tmp_path / "qup.safetensors")
     (tmp_path / "cpt.safetensors").write_bytes(b"nothing")
+    (tmp_path / "dangling.safetensors").symlink_to(tmp_path / "nowhere")
     engine = Engine(device="cpu", models_dir=tmp_path)
     assert list(engine.models()) == ["qup"]
-    assert "cpt.safetensors" in engine.problems()
+    assert set(engine.problems()) == {"cpt.safetensors", "dangling.safetensors"}
     with pytest.raises(LoupeError, match="truncated or damaged"):
         engine.trace("cpt", picture())
 
