@@ -1,7 +1,8 @@
 """What pages would otherwise compute again on every run: the only calls of st.cache_*.
 
-Keys name contents, never ids or paths: the checkpoint's hash, the image's hash, the precision, and what was asked. Results are
-frozen and small; several sessions hold the same objects. Traces themselves are cached by the engine, in bytes.
+Keys name contents, never ids or paths: the checkpoint's hash, the image's hash, device and dtype of the trace, and what was
+asked. Results are frozen and small; several sessions hold the same objects. Traces themselves are cached by the engine, in bytes.
+A process has one engine, and so one precision.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from engine.affinity import Reading, Sink, reading, sinks
 from engine.cell_labels import CellLabels, cell_labels
 from engine.trace import Trace
 
+THREADS = torch.get_num_threads()  # before anyone here changes it
+
 
 def key_of(trace: Trace, truth: np.ndarray | None) -> tuple[str, ...]:
     """What a trace's numbers depend on. Where labels are known they belong to the image, so one flag is enough."""
@@ -25,6 +28,7 @@ def key_of(trace: Trace, truth: np.ndarray | None) -> tuple[str, ...]:
         trace.model.hash,
         trace.image.hash,
         str(trace.logits.device),
+        str(trace.logits.dtype),
         "truth" if truth is not None else "",
     )
 
@@ -53,7 +57,9 @@ def _labels(key: tuple[str, ...], stage: str, _trace: Trace, _truth: np.ndarray 
     return cell_labels(_trace, stage, _truth)
 
 
-@st.cache_resource(max_entries=192, show_spinner=False)
+@st.cache_resource(
+    max_entries=192, show_spinner="Looking for sinks …"
+)  # shown only where it takes half a second
 def _sinks(key: tuple[str, ...], stage: str, _trace: Trace) -> tuple[Sink, ...]:
     return sinks(_trace, stage)
 
@@ -62,12 +68,12 @@ def _sinks(key: tuple[str, ...], stage: str, _trace: Trace) -> tuple[Sink, ...]:
 def _one_thread() -> Iterator[None]:
     """Tensors of a few kilobytes: on a busy machine torch's threads wait for each other longer than they work.
 
-    The setting belongs to the calling thread once torch has run there; a thread that begins meanwhile may run its one script
-    with a single thread, which is slower and not wrong.
+    torch keeps the number per thread, and a thread that begins takes the last one set anywhere. What stands here on entry may
+    therefore be another thread's 1: the number put back is the constant, so that no overlap can leave the process with one.
+    Only a thread whose first use of torch falls inside another's reading keeps 1 while it lives: slower and not wrong.
     """
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(THREADS)

@@ -45,6 +45,7 @@ def rows_of(pin: int, reading: Mapping[str, Any], classes: Sequence[str]) -> lis
         if value is not None:
             rows.append({**place, "quantity": quantity, "of": of, "value": value, "unit": unit})
 
+    add("labels by", reading["labels_by"], "what masses on categories and absence go by")
     for which in ("predicted", "true"):
         if reading[which] is not None:
             add(f"{which} category", _name(reading[which], classes), "category")
@@ -59,7 +60,7 @@ def rows_of(pin: int, reading: Mapping[str, Any], classes: Sequence[str]) -> lis
     for quantity, name, unit in _SCALARS:
         add(quantity, reading[name], unit)
     for head, value in enumerate(reading["entropy_heads"]):
-        add("entropy", value, "of ln m", f"head {head}")
+        add("entropy", value, "of ln m", f"head {head + 1}")  # counted from 1 for people
     for which in ("predicted", "true"):
         own = reading[f"own_{which}"]
         if own is not None:

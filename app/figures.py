@@ -1,7 +1,8 @@
 """Arrays → publication figures (matplotlib): always light, legends with units, a caption that stands alone.
 
-Imports neither streamlit nor torch. Colours and opacity are the viewer's own (app/viewer/colour.js, scale.js): a figure shows
-what the page showed. Text stays text in SVG and PDF, so that a journal's editor can set it.
+Imports neither streamlit nor torch. Colour maps, scales and the rule of opacity are the viewer's (app/viewer/colour.js,
+scale.js); values are the engine's exact ones where the viewer computes in half precision, and all panels share one scale. Text
+stays text in SVG and PDF, so that a journal's editor can set it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from matplotlib.ticker import FuncFormatter
 WIDTH = 7.2  # inches: two columns of a journal page
 PICTURE = 2.3  # inches across one picture
 MARGIN = 0.06
+BARS = ("what the pixel reads: weight, mean", "over heads · share of the update")
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
@@ -91,6 +93,19 @@ def follow(t: np.ndarray) -> np.ndarray:
     return np.where(t <= 0, 0.0, np.minimum(1.0, 0.35 * np.minimum(1.0, t / 0.12) + 0.65 * t**0.7))
 
 
+def opacity_of(t: np.ndarray, scale: str) -> np.ndarray:
+    """Opacity of values at t in [0, 1] of their scale, before the sheet's own: on scales of ratios it follows the distance from
+    ×1, which leaves the photo as it is.
+    """
+    if scale == "relative":  # ×1 lies in the middle
+        t = np.abs(2 * t - 1)
+    elif scale == "uniform":  # ×1 lies at t₀ = 1/3, and the farther end two thirds away
+        low, high = np.log(UNIFORM)
+        start = -low / (high - low)
+        t = np.clip(np.abs(t - start) / max(start, 1 - start), 0.0, 1.0)
+    return follow(t)
+
+
 def norm_of(sheet: Sheet) -> Normalize:
     """The one scale of all panels: the sheet's limits, the fixed logarithmic range, or the least reach that holds all ratios."""
     if sheet.scale == "uniform":
@@ -104,11 +119,14 @@ def norm_of(sheet: Sheet) -> Normalize:
 
 
 def pixel_figure(sheet: Sheet) -> Figure:
-    """A row for each pinned pixel: photo with its ring, overlay, and the sources that it reads most."""
+    """A row for each pinned pixel: photo with its ring, overlay, and the sources that it reads most.
+
+    The bars are what the pixel reads, mean over heads, whatever the overlay shows; their title says so.
+    """
     height, width = sheet.photo.shape[:2]
     tall = min(3.4, PICTURE * height / width)
     lines = textwrap.wrap(sheet.caption, 158)
-    head, gap, scale, foot = 0.46, 0.34, 0.5, 0.1 + 0.125 * len(lines)  # inches
+    head, gap, scale, foot = 0.46, 0.46, 0.5, 0.1 + 0.125 * len(lines)  # inches
     total = head + len(sheet.panels) * (tall + gap) - gap + scale + foot
     figure = Figure(figsize=(WIDTH, total))
     FigureCanvasAgg(figure)
@@ -171,8 +189,7 @@ def _overlay(axes, sheet: Sheet, panel: Panel, norm: Normalize) -> None:
     axes.imshow(sheet.photo, extent=extent, interpolation="antialiased")
     values = np.ma.masked_invalid(panel.overlay.astype(np.float64))
     t = np.asarray(norm(np.ma.filled(values, 0.0)), dtype=np.float64)
-    # What is read as much as on average leaves the photo as it is.
-    opacity = sheet.opacity * follow(np.abs(2 * t - 1) if sheet.scale == "relative" else t)
+    opacity = sheet.opacity * opacity_of(t, sheet.scale)
     axes.imshow(
         values,
         cmap=sheet.colours,
@@ -219,7 +236,16 @@ def _bars(axes, panel: Panel) -> None:
     axes.locator_params(axis="x", nbins=3)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.set_title("weight · share of the update", fontsize=7, pad=3, loc="left")
+    axes.annotate(
+        "\n".join(BARS),
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(-0.72 * 72, 3),  # above the names too: it is wider than the bars
+        textcoords="offset points",
+        fontsize=6.5,
+        va="bottom",
+        linespacing=1.1,
+    )
 
 
 def _legend(axes, norm: Normalize, sheet: Sheet) -> None:
@@ -228,7 +254,7 @@ def _legend(axes, norm: Normalize, sheet: Sheet) -> None:
     if sheet.scale in ("uniform", "relative"):
         axes.set_xscale("log")
         edges = np.geomspace(low, high, 257)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"×{value:.2g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"×{value:.3g}"))
         axes.set_xticks((0.1, 1, 10, 100) if sheet.scale == "uniform" else (low, 1, high), minor=False)
         axes.set_xticks([], minor=True)
     else:

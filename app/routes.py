@@ -25,6 +25,7 @@ from app import viewer
 from engine import wire
 from engine.errors import LoupeError
 from engine.images import LoadedImage
+from engine.stage import Stopped
 from engine.trace import Trace, tensor_bytes
 
 CAPACITY = 1 << 30
@@ -48,6 +49,8 @@ class Entry:
     size: int
     bodies: dict[str, bytes] = field(default_factory=dict)  # the few that take long to make
     lock: threading.Lock = field(default_factory=threading.Lock)
+    asked: dict[str, object] = field(default_factory=dict)  # viewer → token of the similarity it waits for
+    asking: threading.Lock = field(default_factory=threading.Lock)  # of `asked`, held for moments
 
 
 class Store:
@@ -151,6 +154,8 @@ def _answer(store: Store, request: Request, make, media_type: str = "application
         return Response(make(entry, request), media_type=media_type, headers=HEADERS)
     except LoupeError as error:
         return PlainTextResponse(str(error), 400, headers=GONE)
+    except Stopped:
+        return PlainTextResponse("this viewer has asked for another pixel since", 409, headers=GONE)
 
 
 def _stage(entry: Entry, request: Request):
@@ -172,13 +177,35 @@ def _extras(entry: Entry, request: Request) -> bytes:
 
 
 def _alike(entry: Entry, request: Request) -> bytes:
+    """One viewer waits for one pixel at a time: its newer request ends the older one between two blocks."""
     stage = _stage(entry, request)
+    asked = request.query_params
     try:
-        row, col = (int(request.query_params[name]) for name in ("row", "col"))
+        row, col = int(asked["row"]), int(asked["col"])
+        head = None if asked.get("head", "mean") == "mean" else int(asked["head"])
     except (KeyError, ValueError):
-        raise LoupeError("a cell is asked for as row=…&col=…, two whole numbers") from None
-    with entry.lock:
-        return wire.alike_tensor(stage, row, col)
+        raise LoupeError(
+            "a cell is asked for as row=…&col=…, two whole numbers, and a head, where wanted, as head=…"
+        ) from None
+    viewer_, mine = asked.get("viewer", ""), object()
+    with entry.asking:
+        entry.asked[viewer_] = mine
+
+    def moved_on() -> bool:
+        return entry.asked.get(viewer_) is not mine
+
+    try:
+        while not entry.lock.acquire(timeout=0.1):
+            if moved_on():
+                raise Stopped
+        try:
+            return wire.alike_tensor(stage, row, col, head, moved_on)
+        finally:
+            entry.lock.release()
+    finally:
+        with entry.asking:
+            if not moved_on():
+                del entry.asked[viewer_]
 
 
 def _script(request: Request) -> Response:

@@ -25,7 +25,8 @@ class Selection:
     """The whole selection of a page.
 
     pins: (row, col) pixels of the oriented original image, None where none were chosen yet (the page then pins one).
-    active: index into pins, 0 when there is none. head: None for the mean over heads.
+    active: index into pins, 0 when there is none. head: None for the mean over heads, otherwise from 0, in the URL too, as it
+    indexes the exported arrays; words for people count heads from 1.
     source: the prototype that "read by" and "made of" look at, None for what is under the pin.
     relative: raw, or relative to the image's average. scale: linear, or × uniform on a logarithmic scale.
     hold: the overlay stays with the active pin while the pointer moves.
@@ -57,7 +58,7 @@ class Selection:
 def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
-            raise ValueError(f"it is one of {', '.join(allowed)}")
+            raise ValueError(f"it must be one of {', '.join(allowed)}")
         return text
 
     return parse
@@ -65,14 +66,14 @@ def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
 
 def _flag(text: str) -> bool:
     if text not in ("0", "1"):
-        raise ValueError("it is 0 or 1")
+        raise ValueError("it must be 0 or 1")
     return text == "1"
 
 
 def _natural(text: str) -> int:
     # int() also takes "+3", "1_000" and other scripts' digits: a link should have one spelling.
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
-        raise ValueError("it is a whole number from 0")
+        raise ValueError("it must be a whole number from 0")
     return int(text)
 
 
@@ -82,7 +83,7 @@ def _opacity(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0.0 <= value <= 1.0:
-        raise ValueError("it is a number from 0 to 1")
+        raise ValueError("it must be a number from 0 to 1")
     return round(value, 2)
 
 
@@ -93,7 +94,7 @@ def _pins(text: str) -> tuple[tuple[int, int], ...]:
     for part in text.split(";"):
         numbers = part.split(",")
         if len(numbers) != 2:
-            raise ValueError("pixels are written row,col and parted by ;")
+            raise ValueError("pixels must be written row,col and parted by ;")
         pins.append((_natural(numbers[0]), _natural(numbers[1])))
     if len(pins) > MAX_PINS:
         raise ValueError(f"at most {MAX_PINS} pixels can be pinned")
@@ -239,12 +240,13 @@ def fit_stage(
     sources, heads, count = stages[selection.stage]
     if selection.head is not None and selection.head >= heads:
         problems.append(
-            f"There is no head {selection.head} at {selection.stage}; the mean over heads is shown."
+            f"The head {selection.head + 1} (head={selection.head} in the link) does not exist at {selection.stage}, which has "
+            f"{heads}; the mean over heads is shown."
         )
         selection = replace(selection, head=None)
     if selection.source is not None and selection.source >= count:
         problems.append(
-            f"There is no source {selection.source} at {selection.stage}; the most read is shown."
+            f"The source {selection.source} does not exist at {selection.stage}; what lies under the pin is shown."
         )
         selection = replace(selection, source=None)
     if selection.reading == "made of" and sources not in ("prototypes", "memory"):

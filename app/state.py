@@ -25,6 +25,7 @@ _REVISION = "viewer revision"
 _TOUCHED = "a widget changed"
 _NOTICES = "notices"
 _UPLOADS = "uploads so far"
+_MINE = "ids of my uploads"
 
 
 def begin(default: Selection, whole_run: bool) -> Selection:
@@ -136,6 +137,17 @@ def upload_slot(take: Callable[[bytes, str], None]) -> dict[str, Any]:
             take(file.getvalue(), file.name)
 
     return {"key": key, "on_change": uploaded}
+
+
+def remember_upload(picture_id: str) -> None:
+    """Notes a picture that this session uploaded: others may open it by its link, but are not shown it."""
+    mine = st.session_state.setdefault(_MINE, [])
+    st.session_state[_MINE] = [one for one in mine if one != picture_id] + [picture_id]
+
+
+def my_uploads() -> list[str]:
+    """Ids of the pictures that this session uploaded, the latest last."""
+    return list(st.session_state.get(_MINE, []))
 
 
 def picked(key: str) -> Any:

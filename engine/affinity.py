@@ -38,9 +38,8 @@ from engine.trace import Stage, Trace
 TOP = 8  # sources listed
 SINK = 3.0  # × uniform: a source that the whole image reads more than this is a sink  [choice]
 MOST_SINKS = 4
-SINK_ENTRIES = (
-    1 << 26
-)  # of affinity that looking for sinks may compute: about a third of a second on two cores
+# Of affinity that looking for sinks may compute: tens of milliseconds on two idle cores. Pictures of 256×256 are asked in full.
+SINK_ENTRIES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -135,8 +134,9 @@ class Reading:
 class Sink:
     """A source that everyone reads.
 
-    weight: mean over all fine pixels and heads; times_uniform: weight · m; read_most_by: how many of the `present` predicted
-    categories read this source more than any other (by their pixels' mean affinity).
+    weight: mean over the asked fine pixels and all heads; times_uniform: weight · m; read_most_by: how many of the `present`
+    predicted categories read this source more than any other (by their pixels' mean affinity). asked: of the stage's `queries`,
+    how many the means are over: all, or a regular sample.
     """
 
     index: int
@@ -146,6 +146,8 @@ class Sink:
     times_uniform: float
     read_most_by: int
     present: int
+    asked: int
+    queries: int
 
 
 def reading(
@@ -277,6 +279,8 @@ def sinks(trace: Trace, stage: Stage | str) -> tuple[Sink, ...]:
             float(weight[index]) * stage.source_count,
             int(favourites[index]),
             len(present),
+            len(asked),
+            h * w,
         )
         for index in top
         if float(weight[index]) * stage.source_count > SINK

@@ -84,7 +84,7 @@ def overlay(trace: Trace, stage: Stage | str, pixel: tuple[int, int], ask: Ask) 
     if ask.reading == "made of":
         y, x = cell_of(*pixel, size, trace.image_size)
         return _made_of(stage, ask, int(trace.labels[y, x]))
-    alike = _reads_alike(stage, query, ask.head)
+    alike = stage.profile_similarity(*query, head=ask.head)
     unit = "similarity of affinity profiles (Bhattacharyya), 0 to 1"
     return _finish(alike, ask, 1, 1.0, unit, limits=(max(0.0, float(alike.min())), 1.0))
 
@@ -94,7 +94,7 @@ def _reads(stage: Stage, query: tuple[int, int], ask: Ask) -> Overlay:
     weights = stage.affinity(*query)
     if ask.contribution:
         values = _cell_contributions(stage, _only(weights, ask.head))
-        unit = f"‖contribution‖ of each of {y}×{x} source cells"
+        unit = f"‖contribution‖{_part(stage)} of each of {y}×{x} source cells"
         return _finish(values, ask, 1 / max(float(values.mean()), 1e-30), 1.0, unit)
     values = stage.over_pixels(_reduced(weights, ask.head))
     # The average walks the whole affinity, which takes seconds on large grids of pixel sources.
@@ -110,7 +110,7 @@ def _read_by(stage: Stage, ask: Ask, cell: tuple[int, int]) -> Overlay:
         if ask.head is not None:
             columns, vectors = columns[ask.head, None], vectors[ask.head, None]
         values = torch.einsum("nq,nc->qc", columns, vectors).norm(dim=-1)
-        unit = "‖contribution‖ of the source to each pixel"
+        unit = f"‖contribution‖{_part(stage) if by_cell else ''} of the source to each pixel"
         times = 1 / max(float(values.mean()), 1e-30)
     else:
         share = 1 - stage.memory_share if by_cell and stage.assignment is not None else 1.0
@@ -128,14 +128,6 @@ def _made_of(stage: Stage, ask: Ask, label: int) -> Overlay:
     y, x = stage.source_grid
     unit = f"assignment of the prototype; {y}×{x} source cells sum to 1"
     return _finish(stage.assignment[source].float(), ask, y * x, 1.0, unit, source=source)
-
-
-def _reads_alike(stage: Stage, query: tuple[int, int], head: int | None) -> Float[Tensor, "h w"]:
-    if head is None:
-        return stage.profile_similarity(*query)
-    own = stage.affinity(*query)[head].sqrt()
-    parts = [(block[head].sqrt() @ own) for block in stage.blocks()]
-    return torch.cat(parts).unflatten(-1, stage.grid).clamp(0, 1)
 
 
 def _finish(
@@ -158,6 +150,11 @@ def _finish(
         values, scale, unit = values * times, "uniform", f"{unit.partition(';')[0]}, times uniform"
     array = values.float().cpu().numpy()
     return Overlay(array, scale, limits or (0.0, float(array.max()) or 1.0), unit, source)
+
+
+def _part(stage: Stage) -> str:
+    """What the norms of source cells leave out: no cell of the image adds the memory's part."""
+    return " (image part)" if stage.assignment is not None and stage.memory_share else ""
 
 
 def cell_count(stage: Stage) -> int:
@@ -201,11 +198,10 @@ def _columns(
     output = stage.output_weight.float()
     if isinstance(source, int) or stage.assignment is None or stage.aligned is None:
         index = source if isinstance(source, int) else source[0] * stage.source_grid[1] + source[1]
-        columns = torch.cat([block[..., index] for block in stage.blocks()], dim=-1)
+        columns = stage.columns(index)
         value = sum(part[:, index] for part in stage.source_values())
     else:
-        spread = stage.assignment[:, source[0], source[1]].float()
-        columns = torch.cat([block @ spread for block in stage.blocks()], dim=-1)
+        columns = stage.pixel_columns(*source)
         pixel = stage.aligned[:, source[0], source[1]].float()
         value = (1 - stage.memory_share) * torch.einsum("ndc,c->nd", stage.value_weight.float(), pixel)
     assert isinstance(value, Tensor)

@@ -12,7 +12,7 @@ Affinities are computed in fp32 whatever the precision of the fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -35,6 +35,10 @@ PER_IMAGE = (
     *("query", "key", "value", "blended", "residual", "update", "out"),
     *("aligned", "assignment", "prototypes", "mask_logits"),
 )
+
+
+class Stopped(Exception):
+    """A computation was given up between two blocks because its caller's `stop` said so."""
 
 
 class Contribution(NamedTuple):
@@ -132,28 +136,43 @@ class Stage:
 
     # ---------------------------------------------------------------- columns: who reads a source?
 
-    def readers(self, source: int) -> Float[Tensor, "*b h w"]:
-        """Affinity of every query to one source (flat in m), heads averaged.
+    def readers(self, source: int, head: int | None = None) -> Float[Tensor, "*b h w"]:
+        """Affinity of every query to one source (flat in m): of one head, or the heads' mean.
+
+        Raises:
+            LoupeError: no such source or head.
+        """
+        return self._of_head(self.columns(source), head).unflatten(-1, self.grid)
+
+    def pixel_readers(self, y: int, x: int, head: int | None = None) -> Float[Tensor, "*b h w"]:
+        """The column of `pixel_affinity`: how much every query reads the source pixel (y, x); heads as in `readers`."""
+        share = 1.0 if self.assignment is None else 1 - self.memory_share
+        return share * self._of_head(self.pixel_columns(y, x), head).unflatten(-1, self.grid)
+
+    def columns(self, source: int) -> Float[Tensor, "*b n q"]:
+        """Affinity of every query to one source (flat in m), per head.
 
         Raises:
             LoupeError: no such source.
         """
         if not 0 <= source < self.source_count:
             raise LoupeError(f"source {source} is not one of the {self.source_count} sources of {self.name}")
-        weights = torch.zeros(*self.value.shape[:-3], self.source_count, device=self.update.device)
-        weights[..., source] = 1
-        return self._read_by(weights)
+        return torch.cat([block[..., source] for block in self.blocks()], dim=-1)
 
-    def pixel_readers(self, y: int, x: int) -> Float[Tensor, "*b h w"]:
-        """The column of `pixel_affinity`: how much every query reads the source pixel (y, x), heads averaged."""
+    def pixel_columns(self, y: int, x: int) -> Float[Tensor, "*b n q"]:
+        """The same to the source pixel (y, x), followed through the assignment where there is one; without 1 − μ."""
         index = self._index(y, x, self.source_grid)
         if self.assignment is None:
-            return self.readers(index)
-        return (1 - self.memory_share) * self._read_by(self.assignment.flatten(-2)[..., index].float())
+            return self.columns(index)
+        weights = self.assignment.flatten(-2)[..., index].float()
+        return torch.cat([torch.einsum("...nqm,...m->...nq", b, weights) for b in self.blocks()], dim=-1)
 
-    def _read_by(self, weights: Float[Tensor, "*b m"]) -> Float[Tensor, "*b h w"]:
-        columns = [torch.einsum("...nqm,...m->...q", block, weights) for block in self.blocks()]
-        return (torch.cat(columns, dim=-1) / self.heads).unflatten(-1, self.grid)
+    def _of_head(self, columns: Float[Tensor, "*b n q"], head: int | None) -> Float[Tensor, "*b q"]:
+        if head is None:
+            return columns.mean(dim=-2)
+        if not 0 <= head < self.heads:
+            raise LoupeError(f"{self.name} has no head {head}: they are 0 to {self.heads - 1}")
+        return columns[..., head, :]
 
     # ---------------------------------------------------------------- whole-grid sums, in blocks
 
@@ -176,33 +195,52 @@ class Stage:
 
     @cached_property
     def _normaliser(self) -> Tensor:
+        return self._normalise(None)
+
+    def _normalise(self, stop: Callable[[], bool] | None) -> Tensor:
         assert self.query is not None and self.key is not None
         step = max(1, BLOCK_BYTES // (4 * self.heads * self.source_count))
         key = self.key.float().transpose(-1, -2)
-        parts = [(q.float() @ key).logsumexp(dim=-1) for q in self.query.split(step, dim=-2)]
+        parts = []
+        for query in self.query.split(step, dim=-2):
+            _go_on(stop)
+            parts.append((query.float() @ key).logsumexp(dim=-1))
         return torch.cat(parts, dim=-1)
 
     def normaliser(self) -> Float[Tensor, "*b n q"] | None:
         """log Σ_m exp(q·k) of every query, per head: affinity = exp(q·k − normaliser). None for bilinear."""
         return None if self.query is None else self._normaliser
 
-    def profile_similarity(self, row: int, col: int) -> Float[Tensor, "*b h w"]:
-        """How alike every query reads to the one at (row, col): Σ_m √(A(p) A(r)), mean over heads, in [0, 1].
+    def profile_similarity(
+        self, row: int, col: int, head: int | None = None, stop: Callable[[], bool] | None = None
+    ) -> Float[Tensor, "*b h w"]:
+        """How alike every query reads to the one at (row, col): Σ_m √(A(p) A(r)) of one head or the heads' mean, in [0, 1].
 
-        The Bhattacharyya coefficient of the two affinity profiles.
+        The Bhattacharyya coefficient of the two affinity profiles. `stop` is asked before each block.
 
         [choice] For attention it needs no second softmax: √(A(p) A(r)) = exp((q_p + q_r)/2 · k − (Z_p + Z_r)/2).
+
+        Raises:
+            LoupeError: no such cell or head.
+            Stopped: `stop` said yes.
         """
         index = self._index(row, col, self.grid)
-        if self.query is None or self.key is None:
+        if head is not None and not 0 <= head < self.heads:
+            raise LoupeError(f"{self.name} has no head {head}: they are 0 to {self.heads - 1}")
+        if self.query is None or self.key is None:  # one head
             root = self.affinity_block(slice(index, index + 1)).sqrt()
             return torch.cat([(b.sqrt() * root).sum(-1).mean(-2) for b in self.blocks()], dim=-1).unflatten(
                 -1, self.grid
             )
-        query, key, z = self.query.float(), self.key.float().transpose(-1, -2), self._normaliser
+        if "_normaliser" not in self.__dict__:  # kept by every other caller too, once it was not stopped
+            self.__dict__["_normaliser"] = self._normalise(stop)
+        chosen = slice(None) if head is None else slice(head, head + 1)
+        query, z = self.query[..., chosen, :, :].float(), self._normaliser[..., chosen, :]
+        key = self.key[..., chosen, :, :].float().transpose(-1, -2)
         step = max(1, BLOCK_BYTES // (4 * self.heads * self.source_count))
         parts = []
         for start in range(0, query.shape[-2], step):
+            _go_on(stop)
             here = slice(start, start + step)
             middle = (query[..., here, :] + query[..., index : index + 1, :]) / 2
             parts.append(
@@ -258,6 +296,11 @@ class Stage:
         if not (0 <= row < grid[0] and 0 <= col < grid[1]):
             raise LoupeError(f"cell ({row}, {col}) lies outside the {grid[0]}×{grid[1]} grid of {self.name}")
         return row * grid[1] + col
+
+
+def _go_on(stop: Callable[[], bool] | None) -> None:
+    if stop is not None and stop():
+        raise Stopped
 
 
 def _pick(tensor: Tensor | None, image: int) -> Tensor | None:

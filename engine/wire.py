@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -134,11 +135,12 @@ def extra_tensors(stage: Stage, limit: int = STAGE_BYTES) -> bytes:
     )
 
 
-def alike_tensor(stage: Stage, row: int, col: int) -> bytes:
+def alike_tensor(
+    stage: Stage, row: int, col: int, head: int | None = None, stop: Callable[[], bool] | None = None
+) -> bytes:
     """`stage.profile_similarity` at a cell of the stage's own (unpooled) grid, in [0, 1]."""
-    return _bytes(
-        {"alike": stage.profile_similarity(row, col).float()}, {"name": stage.name, "cell": [row, col]}
-    )
+    alike = stage.profile_similarity(row, col, head, stop).float()
+    return _bytes({"alike": alike}, {"name": stage.name, "cell": [row, col], "head": head})
 
 
 def pooling(stage: Stage, limit: int = STAGE_BYTES) -> int:

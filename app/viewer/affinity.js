@@ -96,7 +96,8 @@ export function pixelContributions(stage, rows, head, out) {
   for (let one = 0; one < n; one++) toPixels(stage, rows.subarray(one * m, (one + 1) * m), spread, one * s);
   contributionNorms(stage.pixelGram, spread, n, s, head, out);
   // toPixels has (1 − μ) in it, and so has the Gram matrix.
-  for (let i = 0; i < s; i++) out[i] /= 1 - stage.mu;
+  // At μ = 1 nothing comes from the image, and out is zero already.
+  if (stage.mu < 1) for (let i = 0; i < s; i++) out[i] /= 1 - stage.mu;
   return out;
 }
 

@@ -20,16 +20,16 @@ export const follow = (t) => (t <= 0 ? 0 : Math.min(1, 0.35 * Math.min(1, t / 0.
 
 const ramps = new Map();
 
-/** 256 packed RGBA pixels (for a Uint32Array over ImageData) of a map at an opacity; `diverging`: transparent in the middle. */
-export function ramp(name, opacity, diverging = false) {
-  const key = `${name} ${opacity.toFixed(3)} ${diverging}`;
+/** 256 packed RGBA pixels (for a Uint32Array over ImageData) of a map at an opacity that follows t or, where given, its distance from `middle`. */
+export function ramp(name, opacity, middle = null) {
+  const key = `${name} ${opacity.toFixed(3)} ${middle}`;
   if (ramps.has(key)) return ramps.get(key);
   if (ramps.size > 64) ramps.clear();
   const colours = table(name);
   const out = new Uint32Array(256);
   for (let i = 0; i < 256; i++) {
     const [r, g, b] = colours.subarray(3 * i, 3 * i + 3);
-    const t = diverging ? Math.abs((2 * i) / 255 - 1) : i / 255;
+    const t = middle === null ? i / 255 : Math.min(1, Math.abs(i / 255 - middle) / Math.max(middle, 1 - middle));
     const a = Math.round(255 * opacity * follow(t));
     out[i] = LITTLE_ENDIAN ? (a << 24) | (b << 16) | (g << 8) | r : (r << 24) | (g << 16) | (b << 8) | a;
   }

@@ -15,6 +15,7 @@ export class Data {
     this.maps = null;
     this.grids = new Map();
     this.remote = null; // the last similarity that the engine computed
+    this.name = Math.random().toString(36).slice(2, 10); // by it the engine knows which request ends which
   }
 
   url(path) {
@@ -54,15 +55,15 @@ export class Data {
     }
   }
 
-  /** Similarity of affinity profiles, from the engine: kept for the last pixel asked for. */
-  async alike(name, pixel, { signal, stop }) {
+  /** Similarity of affinity profiles, of one head or "mean", from the engine: kept for the last pixel asked for. */
+  async alike(name, pixel, head, { signal, stop }) {
     const [h, w] = this.stages[name].grid;
     const cell = [cellOf(pixel[0], this.original[0], h), cellOf(pixel[1], this.original[1], w)];
-    const key = `${name} ${cell}`;
+    const key = `${name} ${cell} ${head}`;
     if (this.remote?.key === key) return this.remote;
     this.progress(`the engine compares ${h * w} affinity profiles at ${name}`, null, { text: "Stop", act: stop });
     try {
-      const path = `${this.given.tensors[name]}/alike?row=${cell[0]}&col=${cell[1]}`;
+      const path = `${this.given.tensors[name]}/alike?row=${cell[0]}&col=${cell[1]}&head=${head}&viewer=${this.name}`;
       const { tensors } = await load(this.url(path), this, undefined, { signal });
       this.remote = { key, values: single(tensors.alike) };
       return this.remote;
@@ -71,10 +72,10 @@ export class Data {
     }
   }
 
-  /** The similarity at hand for this pixel, or null. */
-  alikeNow(stage, pixel) {
+  /** The similarity at hand for this pixel and head, or null. */
+  alikeNow(stage, pixel, head) {
     const cell = [cellOf(pixel[0], this.original[0], stage.grid[0]), cellOf(pixel[1], this.original[1], stage.grid[1])];
-    return this.remote?.key === `${stage.name} ${cell}` ? this.remote : null;
+    return this.remote?.key === `${stage.name} ${cell} ${head}` ? this.remote : null;
   }
 
   close() {
@@ -107,7 +108,7 @@ export class Data {
   }
 
   /** What readings.js needs to know beside the stage. */
-  context(stage, pixel) {
+  context(stage, pixel, head = "mean") {
     return {
       original: this.original,
       classes: this.classes,
@@ -116,17 +117,14 @@ export class Data {
       queryLabels: (one) => this.grid(one.h, one.w),
       centreLabels: (one) => centres(this.maps.tensors.labels.data, ...this.maps.tensors.labels.shape, one.h, one.w),
       absent: (category) => this.isAbsent(category),
-      alike: pixel ? this.alikeNow(stage, pixel) : null,
+      alike: pixel ? this.alikeNow(stage, pixel, head) : null,
     };
   }
 
-  /** No pixel of the image is predicted as this category (or truly is, where that is known). */
+  /** No pixel of the image truly is of this category or, where the truth is not known, is predicted as it. */
   isAbsent(category) {
     if (!this.maps) return false;
-    if (!this.seen) {
-      this.seen = new Set(this.maps.tensors.labels.data);
-      if (this.maps.tensors.truth) for (const label of new Set(this.maps.tensors.truth.data)) this.seen.add(label);
-    }
+    this.seen ??= new Set((this.maps.tensors.truth ?? this.maps.tensors.labels).data);
     return !this.seen.has(category);
   }
 }

@@ -8,6 +8,13 @@ import { RINGS, el, setHidden, setStyle } from "./dom.js";
 import { toFrame } from "./geometry.js";
 import { outline } from "./labels.js";
 
+// Truth is black with a thin white edge, the prediction white with a thin dark one, narrow enough to leave a truth below it
+// visible on both sides: [width in CSS pixels, colour], lowest first.
+const STROKES = {
+  truth: [[4.2, "rgb(255 255 255 / 0.85)"], [3, "#000"]],
+  prediction: [[2, "rgb(0 0 0 / 0.45)"], [1.2, "#fff"]],
+};
+
 export class Layers {
   constructor(frame, { onPin }) {
     this.frame = frame;
@@ -73,7 +80,7 @@ export class Layers {
       this.data = this.context.createImageData(cols, rows);
       this.pixels = new Uint32Array(this.data.data.buffer);
     }
-    paint(values, scale, ramp(colours, opacity, scale.diverging), this.pixels);
+    paint(values, scale, ramp(colours, opacity, scale.middle), this.pixels);
     this.context.putImageData(this.data, 0, 0);
     setStyle(this.overlay, "image-rendering", smooth ? "auto" : "pixelated");
     setHidden(this.overlay, false);
@@ -141,15 +148,22 @@ export class Layers {
 
   // ------------------------------------------------------------------ outlines
 
+  /** "none", "prediction", "truth" or "both" → names of those that can be drawn, lowest first. */
   setOutline(which) {
-    if (this.which === which) return;
-    this.which = which;
-    this.drawLines();
+    if (this.which !== which) {
+      this.which = which;
+      this.drawLines();
+    }
+    return this.drawn();
+  }
+
+  drawn() {
+    const shown = this.which === "both" ? ["truth", "prediction"] : [this.which];
+    return this.labels ? shown.filter((name) => this.labels[name]) : [];
   }
 
   drawLines() {
-    const shown = this.which === "both" ? ["truth", "prediction"] : [this.which];
-    const wanted = this.labels && this.width ? shown.filter((name) => this.labels[name]) : [];
+    const wanted = this.width ? this.drawn() : [];
     setHidden(this.lines, wanted.length === 0);
     if (!wanted.length) return;
     const ratio = Math.min(2, window.devicePixelRatio || 1);
@@ -167,14 +181,11 @@ export class Layers {
         context.moveTo(runs[i] * sx + left * this.lines.width, runs[i + 1] * sy + top * this.lines.height);
         context.lineTo(runs[i + 2] * sx + left * this.lines.width, runs[i + 3] * sy + top * this.lines.height);
       }
-      // Truth is dashed, so that the two differ in more than brightness.
-      context.setLineDash(name === "truth" ? [4 * ratio, 3 * ratio] : []);
-      context.lineWidth = 2.6 * ratio;
-      context.strokeStyle = "rgb(0 0 0 / 0.45)";
-      context.stroke();
-      context.lineWidth = 1.1 * ratio;
-      context.strokeStyle = name === "truth" ? "rgb(255 255 255 / 0.95)" : "rgb(255 255 255 / 0.8)";
-      context.stroke();
+      for (const [width, colour] of STROKES[name]) {
+        context.lineWidth = width * ratio;
+        context.strokeStyle = colour;
+        context.stroke();
+      }
     }
   }
 

@@ -12,11 +12,28 @@ export class Legend {
     this.ramp = el("div.ramp");
     this.ticks = Array.from({ length: MOST }, () => el("span.tick"));
     this.above = el("span.above", { title: "The largest value drawn; it may lie beyond the end of the scale" });
-    root.append(el("div.unit-row", {}, this.unit, this.above), el("div.scale", {}, this.ramp, ...this.ticks));
+    this.scale = el("div.scale", {}, this.ramp, ...this.ticks);
+    this.stroke = { prediction: stroke("prediction"), truth: stroke("truth") };
+    this.outlines = el("div.outlines", { hidden: true }, "outlines", this.stroke.prediction, this.stroke.truth);
+    root.append(el("div.unit-row", {}, this.unit, this.above), this.scale, this.outlines);
+  }
+
+  /** Names the outlines that are drawn: "prediction", "truth". */
+  setOutlines(drawn) {
+    setHidden(this.outlines, !drawn.length);
+    for (const [name, node] of Object.entries(this.stroke)) setHidden(node, !drawn.includes(name));
+  }
+
+  /** No reading: no unit, no ticks; the room stays. */
+  empty() {
+    setText(this.unit, "");
+    setText(this.above, "");
+    setStyle(this.scale, "visibility", "hidden");
   }
 
   set({ scale, unit }, largest, colours) {
     setText(this.unit, unit);
+    setStyle(this.scale, "visibility", "visible");
     setStyle(this.ramp, "background-image", gradient(colours));
     for (let i = 0; i < MOST; i++) {
       const tick = scale.ticks[i];
@@ -29,4 +46,8 @@ export class Legend {
     }
     setText(this.above, `max ${scale.log ? "×" : ""}${format(largest)}`);
   }
+}
+
+function stroke(name) {
+  return el("span.outline-name", { hidden: true }, el(`i.stroke.${name}`), name);
 }

@@ -72,6 +72,9 @@ class Viewer {
     const right = el("div.right", {}, panel, strip, pins);
     this.root = el("div.loupe", { "data-testid": "loupe-viewer" }, above, el("div.body", {}, left, right));
     parent.append(this.root);
+    // Streamlit fades what a running script has not reached yet. The viewer is never out of date: it does not wait for Python.
+    this.container = (parent.host ?? parent.getRootNode().host ?? parent).closest?.('[data-testid="stElementContainer"]');
+    this.container?.style.setProperty("opacity", "1", "important");
 
     this.layers = new Layers(this.frame, { onPin: (index) => this.ring(index) });
     this.toolbar = new Toolbar(above, beside, below, (part, delay) => this.change(part, delay));
@@ -314,6 +317,7 @@ class Viewer {
     this.painter.close();
     this.data?.close();
     this.data = null;
+    this.container?.style.removeProperty("opacity");
     this.root.remove();
   }
 }

@@ -56,7 +56,7 @@ export class Painter {
     viewer.layers.setPins(
       pins.map(({ pixel, active, name }) => ({ u: (pixel[1] + 0.5) / W, v: (pixel[0] + 0.5) / H, active, label: name ?? "" })),
     );
-    viewer.layers.setOutline(state.view.outline);
+    viewer.legend.setOutlines(viewer.layers.setOutline(state.view.outline));
     viewer.pinList.set(pins, data.url(data.given.image.url));
     const stage = data.stages[state.view.stage];
     if (!stage) {
@@ -69,6 +69,7 @@ export class Painter {
       pinned: state.active !== null,
     });
     viewer.panel.setSinks(stage.sinks ?? null);
+    viewer.panel.setPooled(stage.pooled);
     this.small();
     this.ask();
   }
@@ -96,13 +97,14 @@ export class Painter {
     const { data, state } = this.viewer;
     const view = inForce(stage, state.view);
     if (this.lacks(stage, view, pixel)) return null;
-    const context = data.context(stage, pixel);
+    const context = data.context(stage, pixel, view.head);
     return read(stage, view, pixel, ownRow(stage, view, pixel, context), context);
   }
 
   /** What has to come from the engine before this can be drawn: "extras", "alike" or null. */
   lacks(stage, view, pixel) {
-    if (view.reading === "reads alike" && !alikeHere(stage)) return this.viewer.data.alikeNow(stage, pixel) ? null : "alike";
+    if (view.reading === "reads alike" && !alikeHere(stage))
+      return this.viewer.data.alikeNow(stage, pixel, view.head) ? null : "alike";
     const whole = view.reading === "read by" || (view.reading === "reads" && view.relative === "relative" && !stage.mean);
     return whole && needsExtras(stage) ? "extras" : null;
   }
@@ -120,16 +122,21 @@ export class Painter {
     const pixel = probe ?? [Math.floor(data.original[0] / 2), Math.floor(data.original[1] / 2)];
     const need = probe && this.lacks(stage, view, pixel);
     if (need === "alike" && probe === viewer.hover) this.say("click to pin this pixel: the engine then compares its profile with all others");
-    else if (need) this.fetch(need, stage, pixel);
+    else if (need) this.fetch(need, stage, pixel, view.head);
     else this.say(null);
     if (need || !probe) {
       viewer.layers.clear();
       viewer.layers.mark(null);
-      if (!probe) viewer.panel.setPlace("point at the image, or press an arrow key", null, null, null);
+      viewer.layers.markSource();
+      // Nothing may stay that belongs to another pixel or reading.
+      viewer.panel.empty();
+      viewer.legend.empty();
+      if (probe) viewer.panel.setPlace(this.where(pixel), pixel, ...this.categories(pixel));
+      else viewer.panel.setPlace("point at the image, or press an arrow key", null, null, null);
       this.done(began, null, null);
       return;
     }
-    const context = data.context(stage, pixel);
+    const context = data.context(stage, pixel, view.head);
     const own = ownRow(stage, view, pixel, context);
     const reading = read(stage, view, pixel, own, context);
     viewer.layers.draw(reading, view);
@@ -159,8 +166,7 @@ export class Painter {
 
   numbers(stage, view, reading, own, pixel, context) {
     const { panel, data, state } = this.viewer;
-    const predicted = data.category(data.labelAt(pixel));
-    const truth = data.category(data.labelAt(pixel, "truth"));
+    const [predicted, truth] = this.categories(pixel);
     panel.setPlace(this.where(pixel), pixel, predicted, truth);
     panel.setBars(reading.title, reading.bars);
     panel.setMass(reading.mass ?? null, data.classes);
@@ -182,6 +188,12 @@ export class Painter {
     );
   }
 
+  /** [predicted, true] category at a pixel; null where unknown. */
+  categories(pixel) {
+    const { data } = this.viewer;
+    return [data.category(data.labelAt(pixel)), data.category(data.labelAt(pixel, "truth"))];
+  }
+
   where(pixel) {
     const { state } = this.viewer;
     if (pixel === this.viewer.pinned()) return `pin ${RINGS[state.active]}`;
@@ -195,9 +207,9 @@ export class Painter {
     this.viewer.waiting(text, null, button);
   }
 
-  fetch(need, stage, pixel) {
+  fetch(need, stage, pixel, head) {
     const { data } = this.viewer;
-    const key = need === "alike" ? `${stage.name} ${pixel}` : stage.name;
+    const key = need === "alike" ? `${stage.name} ${pixel} ${head}` : stage.name;
     if (this.asked === key || this.stopped === key) return;
     this.waiting?.abort();
     this.asked = key;
@@ -211,7 +223,7 @@ export class Painter {
       control.abort();
     };
     const options = { signal: control.signal, stop };
-    (need === "alike" ? data.alike(stage.name, pixel, options) : data.extras(stage.name, options))
+    (need === "alike" ? data.alike(stage.name, pixel, head, options) : data.extras(stage.name, options))
       .catch((error) => {
         if (this.stopped === key) return this.say("stopped; this reading needs it", { text: "Go on", act: again });
         if (error.name === "AbortError") return null; // another pixel was asked for meanwhile

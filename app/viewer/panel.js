@@ -30,13 +30,14 @@ export class Panel {
       blend: number("blend weight μ", "The memory's weight in every source: a constant of the model, the same for every pixel"),
     };
     this.sinks = el("p.sinks", { hidden: true });
+    this.pooled = el("p.sinks.pooled", { hidden: true });
     this.live = el("div.live", { "aria-live": "polite" });
     root.append(
       el("div.head", {}, this.where, this.place),
       el("div.categories", {}, this.predicted.node, this.truth.node),
       this.title, this.list, this.massBox,
       el("dl.numbers", {}, ...Object.values(this.numbers).map((one) => one.node)),
-      this.sinks, this.live,
+      this.sinks, this.pooled, this.live,
     );
   }
 
@@ -82,6 +83,7 @@ export class Panel {
   /** Weight by category as one stacked bar: a gradient with hard stops. `sums` (k + 1) with mixed cells last, null hides. */
   setMass(sums, classes) {
     setHidden(this.massBox, !sums);
+    setStyle(this.massBox, "visibility", "visible");
     this.massNow = sums && { sums, classes };
     if (!sums) return;
     let total = 0;
@@ -105,6 +107,14 @@ export class Panel {
     }
     for (const node of this.massTexts.slice(used)) setHidden(node, true);
     setStyle(this.mass, "background-image", `linear-gradient(90deg, ${stops.join(", ")})`);
+  }
+
+  /** No reading: bars, weights and numbers go, their room stays. */
+  empty() {
+    this.setBars("", []);
+    setStyle(this.massBox, "visibility", "hidden");
+    this.setNumbers({ here: null, entropy: null, differ: null, update: null, blend: null });
+    this.say("");
   }
 
   massWords() {
@@ -138,6 +148,12 @@ export class Panel {
       const most = sink.readBy ? `, most read by ${sink.readBy} of ${sink.present} categories` : "";
       this.sinks.append(`, read by everyone (×${format(sink.times, 2)} uniform${most})`);
     });
+  }
+
+  /** factor: each query the browser holds is the mean of a block of factor × factor; 1: of none. */
+  setPooled(factor) {
+    setHidden(this.pooled, !(factor > 1));
+    setText(this.pooled, `queries are pooled: each is the mean of a block of ${factor}×${factor}, so that the stage can be sent`);
   }
 
   /** For screen readers, once the pointer rests. */

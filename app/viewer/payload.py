@@ -27,7 +27,7 @@ VIEW: dict[str, Any] = {
     "measure": "weight",  # "weight" | "contribution"
     "relative": "raw",  # "raw" | "relative" (to the image's average)
     "scale": "linear",  # "linear" | "uniform" (× uniform, logarithmic)
-    "head": "mean",  # "mean" | 0 … n − 1
+    "head": "mean",  # "mean" | 0 … n − 1, shown to people as 1 … n
     "smooth": False,  # false: true cells
     "opacity": 0.85,  # 0 … 1
     "colours": "cividis",  # "cividis" | "magma" | "viridis"

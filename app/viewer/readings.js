@@ -108,7 +108,9 @@ function reads(stage, view, own, context) {
   const sum = format(1 - stage.mu);
   const on = `${stage.y}×${stage.x} source cells`;
   let scale = linear(0, largestOf(values));
-  let unit = contribution ? `‖contribution‖ of each of ${on}` : `weight; ${on} sum to ${sum}`;
+  // No cell of the image adds the memory's part; the bars, over prototypes, have it.
+  const norm = `‖contribution‖${part(stage)}`;
+  let unit = contribution ? `${norm} of each of ${on}` : `weight; ${on} sum to ${sum}`;
   if (view.relative === "relative") {
     values = ratio(values, average(stage, view.head), drawn);
     scale = relative(largestOf(values));
@@ -116,11 +118,13 @@ function reads(stage, view, own, context) {
   } else if (view.scale === "uniform") {
     values = times(values, contribution ? stage.s / total(values) : stage.s, drawn);
     scale = UNIFORM;
-    unit = contribution ? `‖contribution‖ ÷ its mean over ${on}` : `weight × ${stage.s}: times uniform over ${on}`;
+    unit = contribution ? `${norm} ÷ its mean over ${on}` : `weight × ${stage.s}: times uniform over ${on}`;
   }
   const title = `reads most · ${contribution ? "‖contribution‖" : "weight"}${barUnit(view, stage.m)}`;
   return { values, rows: stage.y, cols: stage.x, scale, unit, title, bars: list, mass: mass(stage, pixels, context) };
 }
+
+const part = (stage) => (stage.prototypes && stage.mu ? " (image part)" : "");
 
 const barUnit = (view, m) =>
   view.relative === "relative" ? " ÷ average" : view.scale === "uniform" && view.measure === "weight" ? ` × ${m}` : "";
@@ -133,7 +137,7 @@ function readBy(stage, view, pixel, context) {
   const contribution = view.measure === "contribution";
   const count = source.cell ? stage.s : stage.m;
   let scale = linear(0, largestOf(values));
-  let unit = contribution ? `‖contribution‖ of ${source.name} to each pixel` : `weight that each pixel gives to ${source.name}`;
+  let unit = contribution ? `‖contribution‖${source.cell ? part(stage) : ""} of ${source.name} to each pixel` : `weight that each pixel gives to ${source.name}`;
   if (view.relative === "relative") {
     values = times(values, values.length / total(values), values);
     scale = relative(largestOf(values));

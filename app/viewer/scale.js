@@ -41,28 +41,30 @@ export function smallestOf(values) {
 /** Linear from `bottom` to `top`. */
 export function linear(bottom, top) {
   const span = top > bottom ? top - bottom : Math.abs(top) || 1;
-  return { log: false, low: bottom, span, bottom, top: bottom + span, ticks: linearTicks(bottom, bottom + span) };
+  return { log: false, middle: null, low: bottom, span, bottom, top: bottom + span, ticks: linearTicks(bottom, bottom + span) };
 }
 
-/** Logarithmic between fixed multiples, so that pictures of different pixels, stages and models compare. */
+/**
+ * Logarithmic between fixed multiples, so that pictures of different pixels, stages and models compare. Opacity follows the
+ * distance from ×1, which lies at `middle` of 0 … 1: what is no more than usual leaves the photo as it is.
+ */
 export function logarithmic(bottom, top, marks) {
   const low = Math.log2(bottom);
   const span = Math.log2(top) - low;
   const ticks = marks.map((value) => ({ value, at: (Math.log2(value) - low) / span, text: `×${format(value, 2)}` }));
-  return { log: true, low, span, bottom, top, ticks };
+  return { log: true, middle: -low / span, low, span, bottom, top, ticks };
 }
 
 export const UNIFORM = logarithmic(0.1, 100, [0.1, 1, 10, 100]); // one scale for all grids and models
 const REACHES = [1.25, 1.5, 2, 4, 8, 16, 32];
 
 /**
- * Ratios to an average: symmetric about ×1, reaching as far as `largest` needs. Its opacity follows the distance from ×1
- * (`diverging`): what is read as much as on average leaves the photo as it is.
+ * Ratios to an average: symmetric about ×1, reaching as far as `largest` needs.
  */
 export function relative(largest) {
   const reach = REACHES.find((one) => one >= largest) ?? REACHES[REACHES.length - 1];
   const marks = reach < 2 ? [1 / reach, 1, reach] : reach === 2 ? [0.5, 1, 2] : [1 / reach, 1 / Math.sqrt(reach), 1, Math.sqrt(reach), reach];
-  return { ...logarithmic(1 / reach, reach, marks), diverging: true };
+  return logarithmic(1 / reach, reach, marks);
 }
 
 /** Ticks at multiples of 1, 2 or 5 · 10^i: the largest such step that leaves at least three, so three to five of them from 0. */

@@ -17,7 +17,7 @@ function thumbnail() {
       canvas.height = rows;
       const context = canvas.getContext("2d");
       const data = context.createImageData(cols, rows);
-      paint(values, scale, ramp(colours, opacity, scale.diverging), new Uint32Array(data.data.buffer));
+      paint(values, scale, ramp(colours, opacity, scale.middle), new Uint32Array(data.data.buffer));
       context.putImageData(data, 0, 0);
       canvas.style.imageRendering = smooth ? "auto" : "pixelated";
     },

@@ -142,7 +142,7 @@ export class Toolbar {
       this.source.fill([["", follow], ...Array.from({ length: stage.m }, (_, j) => [String(j), classes[j]?.name ?? `source ${j}`])]);
       this.source.select.value = view.source === null ? "" : String(view.source);
     }
-    this.head.fill([["mean", "mean"], ...Array.from({ length: stage.n }, (_, i) => [String(i), String(i)])]);
+    this.head.fill([["mean", "mean"], ...Array.from({ length: stage.n }, (_, i) => [String(i), String(i + 1)])]);
     this.head.select.value = String(view.head);
     setHidden(this.head.node, stage.n < 2);
     this.hold.setAttribute("aria-pressed", String(view.hold && pinned));

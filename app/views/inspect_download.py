@@ -12,26 +12,23 @@ from app import exports, figures, process
 from app.gallery import Picture
 from app.palette import colours
 from app.selection import Selection
-from app.views.inspect_words import provenance, site
+from app.views.inspect_words import ask_of, headline, lines, provenance, site
 from app.words import size
 from engine.affinity import Reading, reading
 from engine.images import cell as cell_of
-from engine.overlays import Ask, Overlay, overlay
+from engine.overlays import Overlay, overlay
 from engine.trace import Trace
 
 FIGURES = ("png", "svg", "pdf")
 NUMBERS = ("npz", "csv")
-_TITLES = {
-    "reads": "Where the pixel reads",
-    "read by": "Which pixels read the source",
-    "made of": "What the prototype averages",
-    "reads alike": "Which pixels read alike",
-}
 
 
 def buttons(selection: Selection, picture: Picture, trace: Trace) -> None:
     """A button for each file. They hold the selection only: the trace comes from the engine's cache when one is clicked."""
     assert trace.model is not None
+    if not selection.pins:
+        st.caption("Pin a pixel first: figures and numbers are of pinned pixels.")
+        return
     stem = ("loupe", trace.model.id, picture.title, selection.stage)
     st.caption("The figure, as it would be printed")
     with st.container(horizontal=True):
@@ -83,18 +80,6 @@ def _numbers(kind: str, selection: Selection, picture: Picture) -> bytes:
     return exports.to_csv(rows, {key: about[key] for key in ("model", "checkpoint", "image", "image_hash")})
 
 
-def ask_of(selection: Selection) -> Ask:
-    """The map that the selection shows."""
-    return Ask(
-        reading=selection.reading,
-        head=selection.head,
-        contribution=selection.measure == "contribution",
-        relative=selection.relative == "relative",
-        uniform=selection.scale == "uniform",
-        source=selection.source,
-    )
-
-
 def sheet(selection: Selection, picture: Picture, trace: Trace) -> figures.Sheet:
     """Everything that the figure shows, as arrays and words."""
     assert trace.model is not None and trace.image is not None
@@ -109,19 +94,17 @@ def sheet(selection: Selection, picture: Picture, trace: Trace) -> figures.Sheet
         )
         for index, (pin, one) in enumerate(zip(selection.pins or (), maps, strict=True))
     )
-    outlines, drawn = [], ""
+    outlines = []
     if selection.outline in ("prediction", "both"):
         outlines.append((trace.labels.cpu().numpy(), "white"))
-        drawn += " White lines: prediction."
     if selection.outline in ("truth", "both") and picture.truth is not None:
         outlines.append((picture.truth, "black"))
-        drawn += " Black lines: ground truth."
     first = maps[0] if maps else Overlay(np.zeros((1, 1)), "linear", (0.0, 1.0), "")
     caption = (
-        f"{site(selection, trace, every=True)}; {provenance(trace, picture)}. Overlay: {first.unit}.{drawn} "
-        "The affinity is held fixed."
+        f"{site(selection, trace, every=True)}; {provenance(trace, picture)}. Overlay: {first.unit}. "
+        f"{lines(selection, picture)}The affinity is held fixed."
     )
-    title = f"{_TITLES[selection.reading]} at {selection.stage} · {trace.model.title}"
+    title = f"{headline(selection, trace)} at {selection.stage} · {trace.model.title}"
     return figures.Sheet(
         photo=trace.image.pixels,
         original=trace.image.original_size,
@@ -199,7 +182,7 @@ def about_of(selection: Selection, picture: Picture, trace: Trace) -> dict[str, 
         "classes": list(trace.model.classes),
         "stage": selection.stage,
         "reading": selection.reading,
-        "head": "mean" if selection.head is None else selection.head,
+        "head": "mean" if selection.head is None else selection.head + 1,  # for people: from 1
         "measure": selection.measure,
         "relative": selection.relative,
         "scale": selection.scale,

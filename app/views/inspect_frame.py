@@ -45,7 +45,9 @@ def _image(selection: Selection, picture: Picture) -> None:
         f'<span class="lp-soft">{size(picture.image.original_size)}{reduced}<br>{known}</span></p></div>'
     )
     with st.popover("Change image", width="stretch", icon=":material/photo_library:"):
-        pictures = [*gallery.samples(), *reversed(gallery.uploads())]
+        here = {one.id: one for one in gallery.uploads()}
+        mine = [here[one] for one in reversed(state.my_uploads()) if one in here]
+        pictures = [*gallery.samples(), *mine]
         thumbnails(pictures, selection.image, GALLERY, _picked)
         st.file_uploader("Or a picture of your own", **state.upload_slot(_uploaded))
 
@@ -63,6 +65,8 @@ def _uploaded(data: bytes, name: str) -> None:
         state.choose()
         state.notice(f"{error}.")
         return
+    if picture.kind == "upload":
+        state.remember_upload(picture.id)
     state.choose(image=picture.id, pins=None, active=0)
 
 

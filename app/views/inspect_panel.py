@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.selection import RINGS
 from app.words import DASH, html, number, percent, size
-from engine.affinity import OwnCategory, Reading, Sink, Source
+from engine.affinity import SINK, OwnCategory, Reading, Sink, Source
 
 LISTED = 4  # sources in a cell of the table
 
@@ -64,7 +64,7 @@ def _both(field: str) -> Cell:
     def cell(reading: Reading, names: Names) -> str:
         first, second = reading.own_predicted, reading.own_true
         text = number(getattr(first, field))
-        if second is None or second.category == first.category:
+        if text == DASH or second is None or second.category == first.category:
             return text
         return f'{text} <span class="lp-soft">true {names.swatch(second.category)}</span> {number(getattr(second, field))}'
 
@@ -86,7 +86,7 @@ def _absent(reading: Reading, names: Names) -> str:
     return f'{number(reading.absent_mass)} <abbr class="lp-soft" title="{html(listed)}">{count} absent</abbr>'
 
 
-# (label, definition, value). Definitions are the ones of engine.affinity.
+# (label, definition, value). Definitions are the ones of engine.affinity. {by}: what labels go by, "ground truth" or so.
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, Cell], ...]], ...] = (
     (
         "What it reads",
@@ -112,19 +112,20 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, Cell], ...]], ...] = (
                 _both("prototype_weight"),
             ),
             (
-                "pixel mass of its category",
-                "Pixel affinity summed over the source cells that belong to the category predicted here (at least 75 % of "
-                "a cell's pixels). At most 1 − μ.",
+                "pixel mass of its category, by {by}",
+                "Pixel affinity summed over the source cells that belong, by {by}, to the category predicted here (at least "
+                "75 % of a cell's pixels). At most 1 − μ.",
                 _both("pixel_mass"),
             ),
             (
                 "on mixed cells, left out",
-                "Pixel affinity on source cells of which less than 75 % belong to one category, and how many there are.",
+                "Pixel affinity on source cells of which, by {by}, less than 75 % belong to one category, and how many there "
+                "are.",
                 lambda r, _: f'{number(r.mixed_mass)} <span class="lp-soft">{r.mixed_cells} cells</span>',
             ),
             (
                 "on absent categories",
-                "Affinity to prototypes of categories that are not in the image: they average something else.",
+                "Affinity to prototypes of categories that, by {by}, are not in the image: they average something else.",
                 _absent,
             ),
         ),
@@ -218,6 +219,7 @@ def pin_table(
             cells = "".join(
                 f"<td{_on(r.stage == stage)}>{value}</td>" for r, value in zip(readings, values, strict=True)
             )
+            label, meaning = (text.replace("{by}", first.labels_by) for text in (label, meaning))
             rows.append(f'<tr><th scope="row"><abbr title="{html(meaning)}">{label}</abbr></th>{cells}</tr>')
     rows.append(_sink_row(readings, names, stage, sinks))
     return (
@@ -233,14 +235,19 @@ def _sink_row(
     for reading in readings:
         found = sinks.get(reading.stage, ())
         text = "".join(
-            f'<span class="lp-pair">{names.source(s)} <b>{number(s.weight)}</b> <span class="lp-soft">read most by '
-            f"{s.read_most_by} of {s.present} categories</span></span>"
+            f'<span class="lp-pair">{names.source(s)} <b>{number(s.weight)}</b></span><span class="lp-soft">'
+            f"×\u2009{number(s.times_uniform)} uniform, read most by {s.read_most_by} of {s.present} categories</span> "
             for s in found[:2]
         )
+        if any(s.asked < s.queries for s in found):
+            text += (
+                f'<span class="lp-soft">on a sample of queries: {found[0].asked} of {found[0].queries}</span>'
+            )
         cells.append(f"<td{_on(reading.stage == stage)}>{text or 'none'}</td>")
     meaning = (
-        "Sources that at least half of the predicted categories read most, with their mean weight over the whole image: a "
-        "pixel that reads a sink says little about itself. Compare “relative” and “reads alike”."
+        f"Sources read more than {SINK:g} × uniform by the image: their weight is the mean over its queries and heads, uniform "
+        "is 1/m. On large grids a regular sample of the queries is asked. A pixel that reads a sink says little about itself: "
+        "compare “÷ average” and “reads alike”."
     )
     return f'<tr><th scope="row"><abbr title="{html(meaning)}">sinks of this image</abbr></th>{"".join(cells)}</tr>'
 
@@ -248,7 +255,7 @@ def _sink_row(
 _COMPARED: tuple[tuple[str, Cell], ...] = (
     ("reads most", lambda r, n: _sources(r.by_weight[:2], n, lambda s: number(s.weight))),
     ("adds most", lambda r, n: _sources(r.by_contribution[:1], n, lambda s: percent(s.share))),
-    ("own pixel mass", _own(lambda r: r.own_predicted, "pixel_mass")),
+    ("own pixel mass, by {by}", _own(lambda r: r.own_predicted, "pixel_mass")),
     ("effective area", lambda r, _: percent(r.effective_area)),
     ("distance", lambda r, _: f"{number(r.mean_distance)} px"),
     ("entropy ÷ ln m", lambda r, _: number(r.entropy)),
@@ -264,7 +271,8 @@ def comparison(readings: Sequence[Reading], active: int, names: Names) -> str:
     columns = [
         (label, values) for label, values in columns if set(values) != {DASH}
     ]  # defined for these sources
-    head = "".join(f'<th scope="col">{label}</th>' for label, _ in columns)
+    by = readings[0].labels_by
+    head = "".join(f'<th scope="col">{label.replace("{by}", by)}</th>' for label, _ in columns)
     rows = []
     for index, reading in enumerate(readings):
         assert reading.pixel is not None

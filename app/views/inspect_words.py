@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.gallery import Picture
 from app.selection import RINGS, Selection
 from app.words import html, size
-from engine.trace import Trace
+from engine.images import cell as cell_of
+from engine.overlays import Ask, in_force
+from engine.trace import Stage, Trace
 
 QUESTION = "Where does this pixel look?"
 
@@ -34,12 +38,54 @@ can be followed back to them exactly: $\text{pixel affinity} = (1-\mu)\,A\cdot S
 - The blend weight μ is a constant of the model; the *memory share* is what memory does for a pixel.
 """
 
-_PHRASES = {
-    "reads": "Affinity of {pin}",
-    "read by": "Pixels that read the source at {pin}",
-    "made of": "What the prototype of {pin}’s category averages",
-    "reads alike": "Pixels that read like {pin}",
-}
+
+def ask_of(selection: Selection) -> Ask:
+    """The map that the selection shows."""
+    return Ask(
+        reading=selection.reading,
+        head=selection.head,
+        contribution=selection.measure == "contribution",
+        relative=selection.relative == "relative",
+        uniform=selection.scale == "uniform",
+        source=selection.source,
+    )
+
+
+def sources_of(selection: Selection, trace: Trace) -> list[str]:
+    """What "read by" and "made of" look at, each once: the chosen prototype, or what lies under each pin."""
+    stage = trace.stage(selection.stage)
+    ask = in_force(stage, ask_of(selection))
+    if ask.source is not None:
+        return [_prototype(trace, ask.source)]
+    return list(dict.fromkeys(_under(pin, ask.reading, stage, trace) for pin in selection.pins or ()))
+
+
+def _under(pin: tuple[int, int], reading: str, stage: Stage, trace: Trace) -> str:
+    original = trace.image.original_size if trace.image is not None else trace.image_size
+    if reading == "made of":
+        row, col = cell_of(*pin, original, trace.image_size)
+        return _prototype(trace, min(int(trace.labels[row, col]), stage.source_count - 1))
+    return "source cell {},{}".format(*cell_of(*pin, original, stage.source_grid))
+
+
+def _prototype(trace: Trace, index: int) -> str:
+    names = trace.model.classes if trace.model is not None else ()
+    return f"the prototype “{names[index] if index < len(names) else index}”"
+
+
+def headline(selection: Selection, trace: Trace) -> str:
+    """The title of a figure, which may have many pins: one source is named, several are not."""
+    ask = in_force(trace.stage(selection.stage), ask_of(selection))
+    if ask.reading in ("read by", "made of"):
+        names = sources_of(selection, trace)
+        several = (
+            "the source under the pin" if ask.reading == "read by" else "the prototype predicted at the pin"
+        )
+        name = names[0] if len(names) == 1 else several
+        return f"Which pixels read {name}" if ask.reading == "read by" else f"What {name} averages"
+    if ask.reading == "reads alike":
+        return "Which pixels read alike"
+    return "What each source cell adds to the pixel" if ask.contribution else "Where the pixel reads"
 
 
 def site(selection: Selection, trace: Trace, every: bool = False) -> str:
@@ -51,21 +97,52 @@ def site(selection: Selection, trace: Trace, every: bool = False) -> str:
     pin = selection.pin
     if pin is None:
         return f"Nothing is pinned, at {stage.name}"
+    ask = in_force(stage, ask_of(selection))
+    shown = selection if every else replace(selection, pins=(pin,), active=0)
     ring = f"{RINGS[selection.active]} (image row {pin[0]}, col {pin[1]})"
     if every:
         pins = selection.pins or ()
         listed = "; ".join(f"{number}: row {row}, col {col}" for number, (row, col) in enumerate(pins, 1))
         ring = f"image pixels {listed}," if len(pins) > 1 else f"image pixel row {pin[0]}, col {pin[1]}"
-    text = _PHRASES[selection.reading].format(pin=ring)
-    if selection.reading == "reads" and selection.measure == "contribution":
-        text = f"Contribution norms at {ring}"
-    head = "mean over heads" if stage.heads > 1 else "one head"
-    if selection.head is not None:
-        head = f"head {selection.head + 1} of {stage.heads}"
+    where = (
+        "" if ask.source is not None else f", {_THERE[ask.reading]} {ring}" if ask.reading in _THERE else ""
+    )
+    names = " and ".join(sources_of(shown, trace))
+    text = {
+        "reads": f"Contribution norms at {ring}" if ask.contribution else f"Affinity of {ring}",
+        "read by": f"What {names}{where} adds to each pixel"
+        if ask.contribution
+        else f"Pixels that read {names}{where}",
+        "made of": f"What {names}{where} averages",
+        "reads alike": f"Pixels that read like {ring}",
+    }[ask.reading]
     return (
         f"{text} at {stage.name}, {size(stage.grid)} queries, {size(stage.source_grid)} source cells, "
-        f"{stage.source_count} sources ({stage.sources}), {head}"
+        f"{stage.source_count} sources ({stage.sources}){_heads(stage, ask)}"
     )
+
+
+# How a source that nobody chose belongs to the pin.
+_THERE = {"read by": "under", "made of": "predicted at"}
+
+
+def _heads(stage: Stage, ask: Ask) -> str:
+    """Which heads; people count them from 1. What a prototype averages is the same for all."""
+    if ask.reading == "made of":
+        return ""
+    if ask.head is not None:
+        return f", head {ask.head + 1} of {stage.heads}"
+    return ", mean over heads" if stage.heads > 1 else ", one head"
+
+
+def lines(selection: Selection, picture: Picture) -> str:
+    """What the outlines mean, in viewer and figures: a sentence each with a space behind it; nothing where none is drawn."""
+    text = ""
+    if selection.outline in ("prediction", "both"):
+        text += "White lines: prediction. "
+    if selection.outline in ("truth", "both") and picture.truth is not None:
+        text += "Black lines: ground truth. "
+    return text
 
 
 def provenance(trace: Trace, picture: Picture) -> str:
@@ -80,4 +157,5 @@ def provenance(trace: Trace, picture: Picture) -> str:
 
 def caption(selection: Selection, trace: Trace, picture: Picture) -> str:
     """The caption under the picture, as HTML."""
-    return f"{html(site(selection, trace))}; {html(provenance(trace, picture))}. The affinity is held fixed."
+    said = f"{site(selection, trace)}; {provenance(trace, picture)}. {lines(selection, picture)}"
+    return f"{html(said)}The affinity is held fixed."

@@ -140,3 +140,57 @@ def test_csv_is_one_number_a_row_and_harmless_in_a_spreadsheet():
 def test_file_names_are_plain():
     name = exports.file_name("loupe", "cpt", "../../etc/passwd “x”", "stride4", kind="png")
     assert name == "loupe-cpt-etc-passwd-x-stride4.png"
+
+
+def test_opacity_of_ratios_follows_the_distance_from_one():
+    """×1 is not drawn; × uniform reaches full opacity at the farther end of its scale, the relative scale at both."""
+    start = 1 / 3  # of ×1 on the scale from ×0.1 to ×100
+    t = np.array([0.0, start, start + 1 / 6, 1.0])
+    np.testing.assert_allclose(
+        figures.opacity_of(t, "uniform"), figures.follow(np.abs(t - start) / (2 / 3)), atol=1e-9
+    )
+    assert figures.opacity_of(np.array([start]), "uniform")[0] == pytest.approx(0, abs=1e-6)
+    assert figures.opacity_of(np.array([1.0]), "uniform")[0] == pytest.approx(1)
+    np.testing.assert_allclose(figures.opacity_of(np.array([0.0, 0.5, 1.0]), "relative"), [1, 0, 1])
+    np.testing.assert_allclose(figures.opacity_of(t, "linear"), figures.follow(t))
+
+
+def test_what_is_read_as_much_as_uniform_leaves_the_photo_as_it_is():
+    made = sheet(1, scale="uniform", opacity=1.0)
+    panel = made.panels[0]
+    bare, even = (
+        np.asarray(Image.open(io.BytesIO(figures.draw(s, "png")))).astype(int)
+        for s in (
+            replace(made, opacity=0.0),
+            replace(made, panels=(replace(panel, overlay=np.ones((5, 7))),)),
+        )
+    )
+    assert np.abs(bare - even).max() <= 1
+
+
+def test_the_bars_say_what_they_show_and_nothing_pinned_can_be_drawn():
+    words = "".join(ET.fromstring(figures.draw(sheet(1), "svg")).itertext())
+    for line in figures.BARS:
+        assert line in words
+    assert figures.draw(sheet(0), "png").startswith(b"\x89PNG")
+
+
+def test_heads_are_counted_from_one_and_labels_say_what_they_go_by():
+    source = {"index": 0, "category": 0, "cell": None, "weight": 1.0, "norm": 1.0, "share": 1.0}
+    own = {"category": 0, "prototype_weight": None, "pixel_mass": 0.5, "cells": 3}
+    one = {name: 0.25 for _, name, _ in exports._SCALARS} | {
+        "pixel": (3, 4),
+        "cell": (0, 1),
+        "stage": "stride8",
+        "predicted": 0,
+        "true": None,
+        "by_weight": [source],
+        "by_contribution": [source],
+        "entropy_heads": [0.1, 0.2],
+        "own_predicted": own,
+        "own_true": None,
+        "labels_by": "ground truth",
+    }
+    rows = exports.rows_of(1, one, ["sky"])
+    assert [row["of"] for row in rows if row["of"].startswith("head")] == ["head 1", "head 2"]
+    assert [row["value"] for row in rows if row["quantity"] == "labels by"] == ["ground truth"]

@@ -16,8 +16,10 @@ from streamlit.testing.v1 import AppTest
 from app import process
 from app.selection import Selection, to_params
 from app.views import inspect_download as download
+from app.views import inspect_panel as panel
+from app.views import inspect_words as words
 from app.words import number
-from engine.affinity import reading
+from engine.affinity import Sink, reading
 from engine.overlays import Ask, overlay
 
 SCRIPT = Path(__file__).resolve().parents[2] / "app" / "home.py"
@@ -206,3 +208,123 @@ def test_every_reading_of_every_model_can_be_drawn_and_captioned(model, reading_
     )
     assert made.panels[0].overlay.shape in (trace.stages[0].grid, trace.stages[0].source_grid)
     assert np.isfinite(made.panels[0].overlay).all()
+
+
+def drawn(model: str, **fields) -> tuple[str, str, str]:
+    """Title and caption of the figure, and caption of the page."""
+    picture = process.gallery().samples()[0]
+    selection = replace(Selection(model=model, image=picture.id, stage="stride8", pins=((30, 40),)), **fields)
+    trace = process.engine().trace(model, picture.image)
+    made = download.sheet(selection, picture, trace)
+    return made.title, made.caption, words.caption(selection, trace, picture)
+
+
+@pytest.mark.parametrize("reading_", ["read by", "made of"])
+def test_a_chosen_source_is_named_and_not_the_pins(reading_):
+    model = process.engine().card("cpt")
+    for text in drawn("cpt", reading=reading_, source=5):
+        assert f"the prototype “{model.classes[5]}”" in text
+    for text in drawn("cpt", reading=reading_, source=5)[1:]:
+        assert "row 30, col 40" not in text
+
+
+def test_what_lies_under_the_pin_is_named():
+    picture = process.gallery().samples()[0]
+    trace = process.engine().trace("cpt", picture.image)
+    y, x = trace.stage("stride8").source_grid
+    cell = f"source cell {int(30.5 * y / 256)},{int(40.5 * x / 256)}"
+    for model in ("qup", "cpt", "bilinear"):
+        for text in drawn(model, reading="read by"):
+            assert cell in text
+    assert trace.model is not None
+    name = trace.model.classes[int(trace.labels[30, 40])]
+    for text in drawn("cpt", reading="made of"):
+        assert f"the prototype “{name}”" in text
+    # Sources of a model without prototypes cannot be chosen: what is under the pin stays.
+    assert cell in drawn("qup", reading="read by", source=3)[1]
+    assert "the source under the pin" in drawn("qup", reading="read by", pins=((30, 40), (200, 200)))[0]
+
+
+def test_captions_count_heads_from_one_and_give_none_to_what_has_none():
+    for text in drawn("cpt", head=1)[1:]:
+        assert "head 2 of 4" in text
+    for text in drawn("cpt", head=1, reading="made of"):
+        assert "head" not in text
+
+
+def test_outlines_are_named_in_the_caption_when_drawn():
+    assert "lines" not in drawn("cpt")[1]
+    for both in drawn("cpt", outline="both")[1:]:
+        assert "White lines: prediction." in both and "Black lines: ground truth." in both
+    assert "Black" not in drawn("cpt", outline="prediction")[1]
+
+
+def test_the_panel_says_what_labels_go_by():
+    scene, photograph = process.gallery().samples()[0], process.gallery().samples()[-1]
+    assert scene.truth is not None and photograph.truth is None
+    assert "pixel mass of its category, by ground truth" in html_of(opened(image=scene.id))
+    body = html_of(opened(image=photograph.id, pins="30,40;50,60"))
+    assert "pixel mass of its category, by prediction" in body and "own pixel mass, by prediction" in body
+    assert "by ground truth" not in body and "{by}" not in body
+
+
+def test_a_number_that_is_not_defined_is_one_dash():
+    """qup has no prototypes: neither the predicted category nor a differing true one has a weight there."""
+    picture = process.gallery().samples()[0]
+    trace = process.engine().trace("qup", picture.image)
+    assert picture.truth is not None
+    row, col = np.argwhere(trace.labels.numpy() != picture.truth)[0]
+    one = reading(trace, "stride8", pixel=(int(row), int(col)), truth=picture.truth)
+    assert one.own_true is not None and one.own_true.category != one.own_predicted.category
+    names = panel.Names(trace.model.classes, ["#000000"] * 99) if trace.model else None
+    assert names is not None
+    assert panel._both("prototype_weight")(one, names) == "–"
+    assert "true" in panel._both("pixel_mass")(one, names)
+
+
+def test_sinks_are_shown_with_their_ratio_and_sample():
+    picture = process.gallery().samples()[0]
+    trace = process.engine().trace("qup", picture.image)
+    one = reading(trace, "stride8", pixel=(30, 40))
+    assert trace.model is not None
+    names = panel.Names(trace.model.classes, ["#000000"] * 99)
+
+    def row(asked: int) -> str:
+        sink = Sink(5, None, (0, 5), 0.25, 16.0, 3, 7, asked, 1024)
+        return panel._sink_row([one], names, "stride8", {"stride8": [sink]})
+
+    assert "3 × uniform" in row(1024) and "16.0 uniform" in row(1024)
+    assert "on a sample of queries: 64 of 1024" in row(64) and "64 of" not in row(1024)
+
+
+def test_without_pins_there_is_a_sentence_and_no_button():
+    page = opened(pins="")
+    assert address(page)["pins"] == ""
+    assert not page.get("download_button")
+    assert any("Pin a pixel first" in one.value for one in page.caption)
+    picture = process.gallery().samples()[0]
+    empty = Selection(model="cpt", image=picture.id, stage="stride8", pins=())
+    for kind in ("png", "svg"):
+        assert download._figure(kind, empty, picture)
+    for kind in ("npz", "csv"):
+        assert download._numbers(kind, empty, picture)
+    assert opened(pins="3,4").get("download_button")
+
+
+def test_an_upload_is_listed_in_its_own_session_only():
+    noise = np.random.default_rng(7).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    picture = process.gallery().add(buffer.getvalue(), "mine.png")
+
+    def listed(page: AppTest) -> bool:
+        return any(picture.id in str(one.proto) for one in page.get("bidi_component"))
+
+    mine = opened()
+    assert not listed(mine)
+    mine.session_state["ids of my uploads"] = [picture.id]
+    mine.run()
+    assert not mine.exception and listed(mine)
+    # A link still opens it.
+    other = opened(image=picture.id)
+    assert not other.warning and address(other)["image"] == picture.id

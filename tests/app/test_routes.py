@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+import engine.stage
 from app import viewer
 from app.routes import Store, routes
 from engine.errors import LoupeError
@@ -65,6 +70,8 @@ def test_everything_under_a_key(store, client):
         ("stride4/alike?row=3&col=x", 400, "row=…&col=…"),
         ("stride4/alike?row=3&col=999", 400, "lies outside"),
         ("stride4/alike?row=-1&col=0", 400, "lies outside"),
+        ("stride4/alike?row=0&col=0&head=4", 400, "no head 4"),
+        ("stride4/alike?row=0&col=0&head=x", 400, "head=…"),
     ],
 )
 def test_refusals_are_sentences(store, client, path, status, words):
@@ -73,6 +80,52 @@ def test_refusals_are_sentences(store, client, path, status, words):
     assert answer.status_code == status
     assert words in answer.text
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_similarity_of_one_head(store, client):
+    trace, _ = make(sources="pixels")
+    address = f"/tensors/{store.put(trace)}/stride4/alike?row=3&col=20"
+    maps = {
+        head: load(client.get(f"{address}&head={head}").content)["alike"]
+        for head in ("mean", "0", "1", "2", "3")
+    }
+    mean = maps.pop("mean")
+    assert torch.equal(mean, load(client.get(address).content)["alike"])
+    torch.testing.assert_close(torch.stack(list(maps.values())).mean(0), mean)
+    torch.testing.assert_close(maps["1"], trace.stage("stride4").profile_similarity(3, 20, head=1))
+
+
+def test_a_newer_request_of_the_same_viewer_ends_the_older_one(store, client, monkeypatch):
+    """Whether it computes or still waits for its turn; another viewer's request goes on."""
+    key = store.put(make(sources="pixels")[0])
+    entry = store.get(key)
+    assert entry is not None
+    monkeypatch.setattr(engine.stage, "BLOCK_BYTES", 1)  # one query a block
+    real, reached, go_on = engine.stage._go_on, threading.Event(), threading.Event()
+
+    def slowly(stop):
+        reached.set()
+        assert go_on.wait(20)
+        real(stop)
+
+    monkeypatch.setattr(engine.stage, "_go_on", slowly)
+    ask = f"/tensors/{key}/stride4/alike?row=1&col="
+    with ThreadPoolExecutor(4) as pool:
+        computing = pool.submit(client.get, f"{ask}1&viewer=a")
+        assert reached.wait(20)
+        first = entry.asked["a"]
+        other = pool.submit(client.get, f"{ask}9&viewer=b")
+        waiting = pool.submit(client.get, f"{ask}2&viewer=a")
+        while len(entry.asked) < 2 or entry.asked["a"] is first:
+            time.sleep(0.01)
+        last = pool.submit(client.get, f"{ask}3&viewer=a")
+        assert waiting.result(20).status_code == 409  # at once, though the first still computes
+        go_on.set()
+        answers = [one.result(60) for one in (computing, other, last)]
+    assert [answer.status_code for answer in answers] == [409, 200, 200]
+    assert answers[0].headers["cache-control"] == "no-store"
+    assert load(answers[2].content)["alike"][1, 3] == pytest.approx(1, abs=1e-5)
+    assert entry.asked == {} and not entry.lock.locked()
 
 
 def test_bilinear_has_no_extras(store, client):

@@ -157,6 +157,8 @@ def test_stage_head_source_and_reading_are_made_to_fit_the_model():
     got, problems = fit_stage(bad, STAGES)
     assert (got.stage, got.head, got.source, got.reading) == ("stride4", None, None, "made of")
     assert len(problems) == 3
+    assert problems[1].startswith("The head 8 (head=7 in the link) does not exist at stride4")
+    assert problems[2] == "The source 99 does not exist at stride4; what lies under the pin is shown."
     got, problems = fit_stage(bad, {"stride4": ("bilinear", 1, 4096)})
     assert got.reading == "reads" and any("bilinear" in sentence for sentence in problems)
     good = Selection(stage="stride8", head=3, source=13)

@@ -307,3 +307,54 @@ def test_nothing_is_fetched_from_elsewhere(browser, app_server):
     page.wait_for_load_state("networkidle")
     page.context.close()
     assert hosts - {None} == {"localhost"}
+
+
+@pytest.mark.parametrize("width", [400, 700, 768, 900, 1440])
+def test_the_title_stands_free_and_its_buttons_together(inspect, width):
+    inspect.set_viewport_size({"width": width, "height": 900})
+    inspect.reload()
+    ready(inspect)
+    title = inspect.locator("h1.lp-question").bounding_box()
+    assert title is not None
+    middles = []
+    for name in ("?", "Download", "Link"):
+        box = inspect.locator(".st-key-header").get_by_role("button", name=name).bounding_box()
+        assert box is not None and box["x"] + box["width"] <= width and box["x"] > title["x"]
+        middles.append(box["y"] + box["height"] / 2)
+    assert max(middles) - min(middles) < 3
+    # Nothing of Streamlit's lies over the title.
+    free = "([x, y]) => !!document.elementFromPoint(x, y)?.closest('h1.lp-question')"
+    assert inspect.evaluate(free, [title["x"] + 4, title["y"] + 2])
+
+
+def test_a_chosen_source_is_named_in_the_caption(inspect, app_server):
+    inspect.goto(f"{app_server}/?model=cpt&reading=read-by&source=5&head=1")
+    ready(inspect)
+    card = Engine(device="cpu").card("cpt")
+    caption = inspect.locator(".lp-caption").first
+    expect(caption).to_contain_text(f"Pixels that read the prototype “{card.classes[5]}” at")
+    expect(caption).to_contain_text("head 2 of 4")
+
+
+def test_others_do_not_see_an_upload_but_its_link_opens_it(inspect, browser, app_server):
+    noise = np.random.default_rng(3).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    upload(inspect, "mine alone.png", picture_of(noise))
+    wait_for_address(inspect, pins="32,40")
+    ready(inspect)
+    thumbnail = "button[data-id][title='mine alone.png']"
+    expect(inspect.locator(thumbnail)).to_have_count(1)  # the popover is still open
+    other = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    other.set_default_timeout(PATIENCE)
+    other.goto(inspect.url)
+    ready(other)
+    expect(other.get_by_test_id("stSidebar")).to_contain_text("mine alone.png")
+    other.get_by_text("Change image").click()
+    expect(other.locator("button[data-id]").first).to_be_visible()
+    expect(other.locator(thumbnail)).to_have_count(0)
+    other.context.close()
+
+
+def test_all_stages_fit_a_wide_window(inspect):
+    inspect.set_viewport_size({"width": 1440, "height": 1000})
+    fits = "table => table.scrollWidth <= table.closest('.lp-panel').clientWidth + 1"
+    assert panel(inspect).locator("table").evaluate(fits)

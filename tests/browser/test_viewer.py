@@ -226,7 +226,128 @@ def test_slow_similarity_comes_from_the_engine_for_the_pin(viewer):
     assert close(viewer.map(), stage.profile_similarity(*cell(80, 120, (H, W), stage.grid)))
 
 
-@pytest.mark.parametrize("width", [420, 700, 1400])
+HEAVY = (
+    "async () => { const { load } = await import(modules + 'tensors.js'); for (const path of Object.values(given.tensors)) "
+    "(await load(new URL(path, location.href).href, {})).light = false; }"
+)
+
+
+def test_slow_similarity_is_that_of_the_chosen_head(viewer):
+    """As from the engine: for the head that is chosen, and another one when another is chosen."""
+    viewer.open("pixels", head=1)
+    viewer.page.evaluate(HEAVY)
+    viewer.click(80, 120)
+    viewer.page.get_by_role("button", name="reads alike").click()
+    viewer.page.wait_for_function("__loupe.map?.length === 21 * 29")
+    stage = viewer.stage()
+    row, col = cell(80, 120, (H, W), stage.grid)
+    assert close(viewer.map(), stage.profile_similarity(row, col, head=1))
+    assert not close(viewer.map(), stage.profile_similarity(row, col))
+    for label, head in [("1", 0), ("mean", None)]:
+        viewer.page.get_by_label("head").select_option(label=label)
+        wanted = stage.profile_similarity(row, col, head=head)
+        viewer.page.wait_for_function(
+            "(most) => __loupe.map?.length === 21 * 29 && Math.abs(Math.min(...__loupe.map) - most) < 1e-3",
+            arg=float(wanted.min()),
+        )
+        assert close(viewer.map(), wanted)
+
+
+def test_heads_are_counted_from_one(viewer):
+    viewer.open("memory", head=0)
+    head = viewer.page.get_by_label("head")
+    count = viewer.stage().heads
+    assert head.locator("option").all_inner_texts() == ["mean", *(str(n + 1) for n in range(count))]
+    assert head.input_value() == "0"
+    head.select_option(label="2")
+    assert viewer.sent()[-1]["view"]["head"] == 1
+
+
+EMPTY = """
+() => {
+  const seen = (name) => [...document.querySelectorAll(name)].filter((node) =>
+    node.checkVisibility({ visibilityProperty: true }));
+  return { bars: seen(".bar").length, numbers: seen(".number").length, mass: seen(".mass").length, ticks: seen(".tick").length,
+    title: document.querySelector(".bars-title").textContent, unit: document.querySelector(".unit").textContent };
+}
+"""
+NOTHING = {"bars": 0, "numbers": 0, "mass": 0, "ticks": 0, "title": "", "unit": ""}
+
+
+def test_nothing_stands_beside_no_reading(viewer):
+    viewer.open("memory")
+    assert viewer.page.evaluate(EMPTY) == NOTHING  # nothing is pinned
+    viewer.hover(80, 120)
+    shown = viewer.page.evaluate(EMPTY)
+    assert all(shown[name] for name in NOTHING)
+    viewer.page.mouse.move(2, 2)
+    viewer.settle()
+    assert viewer.page.evaluate(EMPTY) == NOTHING
+
+
+def test_while_the_engine_works_nothing_of_the_last_reading_stays(viewer):
+    viewer.open("pixels")
+    viewer.page.evaluate(HEAVY)
+    viewer.click(80, 120)
+    assert all(viewer.page.evaluate(EMPTY).values())
+    viewer.page.route("**/extras", lambda route: None)
+    viewer.page.get_by_role("button", name="read by").click()
+    viewer.page.wait_for_selector(".wait .stop")
+    assert viewer.page.evaluate(EMPTY) == NOTHING
+    assert viewer.text(".place") == "row 80 · col 120"
+    viewer.page.get_by_role("button", name="reads", exact=True).click()
+    viewer.settle()
+    assert all(viewer.page.evaluate(EMPTY).values())
+
+
+def test_the_name_of_a_pin_catches_no_click(viewer):
+    viewer.open()
+    viewer.click(80, 60)
+    ring = viewer.page.locator(".ring").bounding_box()
+    viewer.page.mouse.click(ring["x"] + 36 + 5, ring["y"] + 11)  # on the name, to the right of the ring
+    pins = viewer.state()["pins"]
+    assert pins[0] == [80, 60] and len(pins) == 2
+
+
+def test_outlines_are_named(viewer):
+    viewer.open(outline="both")
+    names = viewer.page.locator(".outline-name:visible")
+    assert names.all_inner_texts() == ["prediction", "truth"]
+    viewer.page.get_by_label("outlines").select_option("truth")
+    assert names.all_inner_texts() == ["truth"]
+    viewer.page.get_by_label("outlines").select_option("none")
+    assert not viewer.page.locator(".outlines").is_visible()
+
+
+def test_the_image_part_and_pooled_queries_are_named(viewer):
+    viewer.open("memory", measure="contribution")
+    viewer.hover(80, 120)
+    assert "(image part)" in viewer.text(".unit")
+    assert not viewer.page.locator(".pooled").is_visible()
+    viewer.page.evaluate(HEAVY.replace(".light = false", ".pooled = 2"))
+    viewer.page.get_by_role("button", name="smooth").click()
+    assert "mean of a block of 2×2" in viewer.text(".pooled")
+
+
+def test_a_rerun_does_not_fade_the_viewer(viewer):
+    """Streamlit's wrapper of an element that a running script has not reached yet is nearly transparent."""
+    viewer.page.route(
+        "**/?name=*",
+        lambda route: route.fulfill(
+            response=(answer := route.fetch()),
+            body=answer.text().replace(
+                '<div id="host"></div>',
+                "<style>[data-stale] { opacity: 0.33; }</style>"
+                '<div data-testid="stElementContainer" data-stale="true"><div id="host"></div></div>',
+            ),
+        ),
+    )
+    viewer.open()
+    opacity = "getComputedStyle(document.querySelector('[data-stale]')).opacity"
+    assert viewer.page.evaluate(opacity) == "1"
+
+
+@pytest.mark.parametrize("width", [320, 420, 700, 1400])
 def test_nothing_overflows(viewer, width):
     viewer.page.set_viewport_size({"width": width, "height": 900})
     viewer.open(reading="read by")

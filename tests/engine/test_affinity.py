@@ -270,6 +270,8 @@ def test_large_affinities_are_sampled_and_the_planted_sink_is_still_found(traces
     (sampled,) = sinks(trace, planted)
     assert sampled.cell == whole[0].cell == divmod(7, stage.source_grid[1])
     assert sampled.weight == pytest.approx(whole[0].weight, rel=1e-4)
+    assert whole[0].asked == whole[0].queries == sampled.queries == stage.grid[0] * stage.grid[1]
+    assert 0 < sampled.asked <= 20
 
 
 def test_a_planted_sink_is_found(traces):

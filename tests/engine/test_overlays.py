@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+import engine.stage
 from engine.errors import LoupeError
 from engine.overlays import READINGS, Ask, in_force, overlay
-from engine.stage import Stage
+from engine.stage import Stage, Stopped
 from engine.trace import Trace
 from tests.engine.test_affinity import KINDS, SIZE, trace_of
 
@@ -64,6 +67,41 @@ def test_one_heads_similarity_is_the_coefficient_of_its_rows(traces, kind):
     expected = (rows.sqrt() * own.sqrt()).sum(-1).view(h, w)
     got = overlay(trace, stage, PIXEL, Ask("reads alike", head=1)).values
     np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_of_the_stages_own_methods(traces, kind):
+    stage = traces[kind].stages[0]
+    for of in (stage.readers, stage.pixel_readers, stage.profile_similarity):
+        where = (1,) if of == stage.readers else (1, 1)
+        heads = torch.stack([of(*where, head=n) for n in range(stage.heads)])
+        torch.testing.assert_close(heads.mean(0), of(*where), atol=1e-5, rtol=1e-4)
+        for head in (stage.heads, -1):
+            with pytest.raises(LoupeError, match="no head"):
+                of(*where, head=head)
+
+
+def test_a_similarity_can_be_given_up_between_blocks(traces, monkeypatch):
+    stage = replace(traces["pixels"].stages[2])  # without the normaliser that others have had made
+    monkeypatch.setattr(engine.stage, "BLOCK_BYTES", 4 * stage.heads * stage.source_count * 5)
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
+    with pytest.raises(Stopped):
+        stage.profile_similarity(1, 1, stop=stop)
+    assert len(asked) == 3
+    whole = stage.profile_similarity(1, 1, stop=lambda: False)
+    torch.testing.assert_close(whole, replace(stage).profile_similarity(1, 1))
+
+
+def test_cells_of_a_blended_stage_say_that_the_memory_is_not_in_them(traces):
+    for kind, trace in traces.items():
+        for reading in ("reads", "read by"):
+            unit = overlay(trace, "stride8", PIXEL, Ask(reading, contribution=True)).unit
+            assert ("image part" in unit) == (kind == "memory")
 
 
 @pytest.mark.parametrize("kind", KINDS)

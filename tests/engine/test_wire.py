@@ -115,6 +115,14 @@ def test_assignments_survive_half_precision(trace):
         torch.testing.assert_close(tensors["mean"], stage.mean_affinity())
 
 
+def test_labels_that_may_not_be_written_to_are_sent_all_the_same(trace):
+    """Held traces share their labels; a tensor over a read-only array would warn, and warnings are errors here."""
+    truth = np.zeros(trace.image_size, np.uint8)
+    truth[0, 0] = 3
+    truth.flags.writeable = False
+    assert np.array_equal(load(wire.map_tensors(trace, truth))["truth"], truth)
+
+
 def test_extras_complete_the_columns(trace):
     stage = trace.stages[-1]
     if stage.query is None:
@@ -133,6 +141,9 @@ def test_extras_complete_the_columns(trace):
 def test_alike_is_the_engines(trace):
     got = load(wire.alike_tensor(trace.stages[-1], 4, 7))["alike"]
     torch.testing.assert_close(got, trace.stages[-1].profile_similarity(4, 7))
+    head = trace.stages[-1].heads - 1
+    one = load(wire.alike_tensor(trace.stages[-1], 4, 7, head))["alike"]
+    torch.testing.assert_close(one, trace.stages[-1].profile_similarity(4, 7, head))
     assert got[4, 7] == pytest.approx(1, abs=1e-5)
 
 

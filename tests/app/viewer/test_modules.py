@@ -136,9 +136,42 @@ def test_ratios_are_drawn_symmetrically_about_one(run, largest, reach):
     middle = [tick for tick in scale["ticks"] if tick["value"] == 1]
     assert [tick["at"] for tick in middle] == pytest.approx([0.5])
     # What is read as on average leaves the photo as it is; both ends are as opaque as can be.
-    alpha = run("colour", "Array.from(it.ramp('cividis', 1, true), (pixel) => pixel >>> 24)")
+    alpha = run("colour", "Array.from(it.ramp('cividis', 1, v[0]), (pixel) => pixel >>> 24)", scale["middle"])
     assert max(alpha[127:129]) < 20
     assert alpha[0] == alpha[255] == 255
+
+
+def test_times_uniform_leaves_the_photo_alone_where_all_is_uniform(run):
+    """Opacity follows the distance from ×1, which lies at a third of the scale from ×0.1 to ×100."""
+    middle = run("scale", "it.UNIFORM.middle")
+    assert middle == pytest.approx(1 / 3)
+    got = run("colour", "Array.from(it.ramp('cividis', 1, v[0]), (pixel) => pixel >>> 24)", middle)
+    distance = np.clip(np.abs(np.arange(256) / 255 - 1 / 3) / (2 / 3), 0, 1)
+    assert got == pytest.approx((255 * figures.follow(distance)).tolist(), abs=0.51)
+    assert got[85] == 0
+    assert run("scale", "it.linear(0, 1).middle") is None
+
+
+def test_nothing_comes_from_the_image_where_all_is_memory(run):
+    got = run(
+        "affinity",
+        "Array.from(it.pixelContributions({ n: 1, m: 2, s: 3, mu: v[0], prototypes: true, "
+        "assignment: new Float32Array(6).fill(1 / 3), pixelGram: new Float32Array(3).fill((1 - v[0]) ** 2), "
+        "scratch: { pixels: new Float32Array(3) } }, "
+        "Float32Array.from([0.25, 0.75]), 'mean', new Float32Array(3)))",
+        1,
+    )
+    assert got == [0, 0, 0]
+
+
+def test_absent_goes_by_the_truth_where_it_is_known(run):
+    absent = (
+        "(() => { const one = new it.Data({}, '', () => {}); one.maps = { tensors: {} }; "
+        "for (const [name, data] of Object.entries(v[0])) one.maps.tensors[name] = { data: Uint8Array.from(data) }; "
+        "return [0, 1, 2].map((k) => one.isAbsent(k)); })()"
+    )
+    assert run("data", absent, {"labels": [0, 1, 1]}) == [False, False, True]
+    assert run("data", absent, {"labels": [0, 1, 1], "truth": [0, 2, 255]}) == [False, True, False]
 
 
 def test_painting_maps_the_scale_onto_the_colours(run):
