@@ -139,9 +139,6 @@ class Segmenter(nn.Module):
             pixels = pixels.unsqueeze(0)
         return (pixels.to(self.mean.device).permute(0, 3, 1, 2).float().div_(255) - self.mean) / self.std
 
-    def categories(self) -> tuple[str, ...]:
-        return self.spec.classes
-
 
 def build(spec: SegmenterSpec, pretrained: bool = False) -> Segmenter:
     """A freshly initialised segmenter (backbone weights from timm if `pretrained`).
