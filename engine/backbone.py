@@ -48,6 +48,7 @@ class Backbone(nn.Module):
         self.channels: tuple[int, ...] = tuple(channels[-4:])  # of strides 4, 8, 16, 32
         self._channels: list[int] = channels[-5:]
         self.has_stride2 = len(strides) > 4 and strides[-5] == 2
+        self.stride2_channels = channels[-5] if self.has_stride2 else 0
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Pyramid:
         """Normalised images → Pyramid. Maps have ceil(H / stride) rows."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import copy
 import statistics
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,9 @@ from PIL import Image
 
 from engine.catalogue import ASSETS
 from engine.errors import LoupeError
+from engine.losses import segmentation_losses
+from engine.measuring import alternate, peak_bytes, seconds
 from engine.runtime import Engine
-
-TURN = 0.03  # seconds that one side measures before the other has its turn
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,12 @@ def trace_against_forward(engine: Engine) -> Iterable[Row]:
             engine.clear()
             engine.trace(model, picture)
 
-        traced, plain = _alternate(trace, forward, engine.device, rounds=21)
+        traced, plain = alternate(trace, forward, engine.device, rounds=21)
         yield Row(f"trace, {model} 512²", 1e3 * traced, 1e3 * plain, "ms", 1.15, "against a plain forward")
         engine.clear()
-        peaks = [_peak(f, engine.device) / 2**20 for f in (lambda: engine.trace(model, picture), forward)]  # noqa: B023
+        peaks = [
+            peak_bytes(f, engine.device) / 2**20 for f in (partial(engine.trace, model, picture), forward)
+        ]
         yield Row(f"trace peak, {model} 512²", peaks[0], peaks[1], "MiB", 1.25, "against a plain forward")
         engine.clear()
 
@@ -95,7 +97,7 @@ def trace_against_forward(engine: Engine) -> Iterable[Row]:
 def row_against_matrix(engine: Engine) -> Iterable[Row]:
     """One affinity row at the finest stage, against materialising the whole affinity."""
     stage = engine.trace("qup", scene(512)).stages[-1]
-    row, matrix = _alternate(
+    row, matrix = alternate(
         lambda: stage.affinity(40, 70), lambda: stage.affinity_block(slice(None)), engine.device, rounds=5
     )
     size = f"{stage.grid[0] * stage.grid[1]} × {stage.source_count}, {stage.heads} heads"
@@ -112,59 +114,63 @@ def second_trace(engine: Engine) -> Iterable[Row]:
         engine.clear()
         engine.trace("cpt", picture)
 
-    one, two = _alternate(first, lambda: engine.trace("cpt", picture), engine.device, rounds=7)
+    one, two = alternate(first, lambda: engine.trace("cpt", picture), engine.device, rounds=7)
     yield Row("second trace, cpt 512²", 1e3 * two, 1e3 * one, "ms", 1 / 100, "against the first")
+
+
+def shared_backbone(engine: Engine) -> Iterable[Row]:
+    """A model whose backbone's weights another model has already run on this image, against a cold trace of it.
+
+    `hfgd` and `fpn-cut` share them exactly: behind its cuts the guide branch never notices which tokens the upsampler has.
+    """
+    picture = engine.image(scene(512))
+    for model in ("hfgd", "fpn-cut"):  # warm models: what is timed is traces
+        engine.trace(model, picture)
+
+    def cold() -> None:
+        engine.clear()
+        engine.trace("hfgd", picture)
+
+    warm, whole = [], []
+    for turn in range(15):
+        engine.clear()
+        engine.trace("fpn-cut", picture)
+        kept = seconds(lambda: engine.trace("hfgd", picture), engine.device)
+        if turn:
+            warm.append(kept)
+            whole.append(seconds(cold, engine.device))
+    yield Row(
+        "trace on a known backbone, hfgd 512²",
+        1e3 * statistics.median(warm),
+        1e3 * statistics.median(whole),
+        "ms",
+        0.75,
+        "against a cold trace; fpn-cut shares its backbone's weights",
+    )
+
+
+def gradients_against_step(engine: Engine) -> Iterable[Row]:
+    """The gradient matrix of one image, against one training step (forward, backward, AdamW) of the same model on it."""
+    pixels = scene(256)
+    segmenter = engine.segmenter("hfgd")
+    trained = copy.deepcopy(segmenter).train().requires_grad_(True)
+    optimiser = torch.optim.AdamW(trained.parameters(), lr=0.0)
+    labels = engine.trace("hfgd", pixels).labels.long()
+    truth, images = labels.cpu().numpy(), trained.normalise(pixels)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        sum(segmentation_losses(trained.predict(images), labels[None]).values()).backward()  # pyright: ignore[reportAttributeAccessIssue]
+        optimiser.step()
+
+    matrix, plain = alternate(lambda: engine.gradients("hfgd", pixels, truth), step, engine.device, rounds=9)
+    yield Row("gradient matrix, hfgd 256²", 1e3 * matrix, 1e3 * plain, "ms", 3.0, "against one training step")
 
 
 MEASUREMENTS: dict[str, Callable[[Engine], Iterable[Row]]] = {
     "trace": trace_against_forward,
     "row": row_against_matrix,
     "second": second_trace,
+    "known": shared_backbone,
+    "gradients": gradients_against_step,
 }
-
-
-def _alternate(
-    a: Callable[[], object], b: Callable[[], object], device: torch.device, rounds: int
-) -> tuple[float, float]:
-    """Median seconds of each, the two taking turns; the first turn warms up and is not counted."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(rounds + 1):
-        for f, kept in zip((a, b), times, strict=True):
-            spent = 0.0
-            while spent < TURN:  # a call of microseconds is timed many times
-                _wait(device)
-                start = time.perf_counter()
-                f()
-                _wait(device)
-                took = time.perf_counter() - start
-                spent += took
-                if turn:
-                    kept.append(took)
-    return statistics.median(times[0]), statistics.median(times[1])
-
-
-def _peak(f: Callable[[], object], device: torch.device) -> float:
-    """Most bytes that `f` holds at once beyond what was held before, what it leaves in caches included."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        f()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        f()
-    results: Any = profiler.profiler.kineto_results  # pyright: ignore[reportOptionalMemberAccess]
-    changes = sorted((e.start_ns(), e.nbytes()) for e in results.events() if e.name() == "[memory]")
-    held = peak = 0
-    for _, change in changes:
-        held += change
-        peak = max(peak, held)
-    return peak
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

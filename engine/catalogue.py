@@ -12,12 +12,17 @@ from engine.errors import LoupeError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
-# The demo models in the order in which they are told apart: from four neighbours to a memory of the data set.
+# The demo models in the order in which they are told apart: from four neighbours to a memory of the data set, then the
+# baselines of HFGD and itself.
 TITLES = {
     "bilinear": "bilinear: four neighbours",
     "qup": "Q-UP: source pixels",
     "cpt-image": "CPT: prototypes of the image",
     "cpt": "CPT: prototypes and memory",
+    "dilated": "dilated: plain classifier at stride 8",
+    "fpn": "SemanticFPN, trained jointly",
+    "fpn-cut": "SemanticFPN behind the cuts, tokens of its own",
+    "hfgd": "HFGD: class tokens guide the upsampler",
 }
 
 
@@ -28,7 +33,7 @@ class ModelCard:
     id: str
     title: str
     method: str
-    sources: str
+    sources: str | None  # CPT's kind of sources; None for other methods
     backbone: str
     classes: tuple[str, ...]
     parameters: int
@@ -69,13 +74,13 @@ def card(header: Header) -> ModelCard:
         id=name,
         title=TITLES.get(name, name),
         method=spec.method,
-        sources=spec.sources,
+        sources=spec.sources if spec.method == "cpt" else None,
         backbone=spec.backbone,
         classes=spec.classes,
         parameters=header.parameters,
         mIoU=_number(provenance.get("mIoU")),
         boundary_IoU=_number(provenance.get("boundary_IoU")),
-        memory_share=spec.memory_share if spec.sources == "memory" else None,
+        memory_share=spec.memory_share if spec.remembers else None,
         path=header.path,
         hash=file_hash(header.path),
         provenance=provenance,

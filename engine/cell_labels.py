@@ -39,20 +39,31 @@ def cell_labels(trace: Trace, stage: Stage | str, truth: np.ndarray | None = Non
             f"labels have the shape {'×'.join(map(str, known.shape))}; one category for each pixel is needed"
         )
     classes = trace.logits.shape[0]
+    counts, sizes = _counts(known, stage.source_grid, classes)
+    return CellLabels(
+        _majority(counts, sizes, stage.source_grid),
+        counts.sum(axis=0) > 0,
+        "prediction" if truth is None else "ground truth",
+    )
+
+
+def majority_labels(known: np.ndarray, grid: tuple[int, int], classes: int) -> np.ndarray:
+    """(y, x) the category of each cell of any grid over labels (H, W); 255 where less than 75 % of its pixels share one."""
+    return _majority(*_counts(known, grid, classes), grid)
+
+
+def _counts(known: np.ndarray, grid: tuple[int, int], classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(pixels of each category in each cell (y·x, k), pixels of each cell (y·x,))."""
     height, width = known.shape
-    y, x = stage.source_grid
+    y, x = grid
     rows = (2 * np.arange(height) + 1) * y // (2 * height)
     cols = (2 * np.arange(width) + 1) * x // (2 * width)
     cells = rows[:, None] * x + cols
     valid = known < classes
-    counts = np.bincount(cells[valid] * classes + known[valid], minlength=y * x * classes).reshape(
-        y * x, classes
-    )
-    sizes = np.bincount(cells.ravel(), minlength=y * x)
-    majority = counts.argmax(axis=1)
+    counts = np.bincount(cells[valid] * classes + known[valid], minlength=y * x * classes)
+    return counts.reshape(y * x, classes), np.bincount(cells.ravel(), minlength=y * x)
+
+
+def _majority(counts: np.ndarray, sizes: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     pure = (counts.max(axis=1) >= PURE * sizes) & (sizes > 0)
-    return CellLabels(
-        np.where(pure, majority, UNKNOWN).reshape(y, x),
-        counts.sum(axis=0) > 0,
-        "prediction" if truth is None else "ground truth",
-    )
+    return np.where(pure, counts.argmax(axis=1), UNKNOWN).reshape(grid)

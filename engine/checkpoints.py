@@ -49,7 +49,7 @@ def save(path: str | Path, segmenter: Segmenter, provenance: dict[str, Any], hal
     """Write a checkpoint; a reader never sees half a file.
 
     Args:
-        half: floating point weights as fp16. The memory bank too: its rows have norms below 1.
+        half: floating point weights as fp16, where its range holds them. The memory bank too: its rows have norms below 1.
     """
     metadata = {
         "format": FORMAT,
@@ -149,7 +149,10 @@ def _metadata(path: Path) -> dict[str, str]:
 def _write(path: Path, module: nn.Module, metadata: dict[str, str], half: bool) -> None:
     def stored(tensor: Tensor) -> Tensor:
         tensor = tensor.detach().cpu().contiguous()
-        return tensor.half() if half and tensor.is_floating_point() else tensor
+        if not (half and tensor.is_floating_point()):
+            return tensor
+        # A BatchNorm's running variance may pass fp16's range, where it would become infinite.
+        return halved if (halved := tensor.half()).isfinite().all() else tensor
 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -9,25 +9,30 @@ Nothing heavy is imported before a command needs it, so that --help answers at o
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from typer.exceptions import Abort, TyperException
 
+from engine.cli_parts import pixel_of, provenance_of, truth_of, write_npz
 from engine.errors import LoupeError
-from engine.terminal import Progress, complain, figure, print_readings, say, stdout_kept_clean, table
-
-if TYPE_CHECKING:
-    from engine.affinity import Reading
-    from engine.images import LoadedImage
-    from engine.trace import Trace
+from engine.terminal import (
+    Progress,
+    complain,
+    figure,
+    print_branches,
+    print_influence,
+    print_readings,
+    say,
+    stdout_kept_clean,
+    table,
+)
 
 app = typer.Typer(
     help="Look inside segmentation decoders without the app. Progress goes to stderr; bad input exits with 1.",
@@ -39,6 +44,7 @@ data = typer.Typer(no_args_is_help=True, help="Make and look at the demo world's
 app.add_typer(data, name="data")
 
 INTERRUPTED = 130
+GMACS_SIZE = (256, 256)  # of the demo world's images
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Device = Annotated[str, typer.Option(help="auto (cuda, else mps, else cpu), or a device's name.")]
@@ -48,18 +54,21 @@ Model = Annotated[str, typer.Option("--model", help="A model of the catalogue, o
 
 @app.command()
 def models(json: Json = False) -> None:
-    """The catalogue: every model with its method, size and measures."""
+    """The catalogue: every model with its method, size, cost of a 256×256 image, and measures."""
     with stdout_kept_clean(json):
         from engine import Engine
+        from engine.checkpoints import read_header
+        from engine.costs import gmacs_of
 
         engine = Engine(device="cpu")
         cards = list(engine.models().values())
+        macs = {card.id: gmacs_of(read_header(card.path).spec, GMACS_SIZE) for card in cards}
         for problem in engine.problems().values():
             print(f"left out: {problem}", file=sys.stderr)
-    columns = ["id", "title", "sources", "backbone", "parameters", "mIoU %", "boundary IoU %"]
-    rows = [(c.id, c.title, c.sources, c.backbone, c.parameters, c.mIoU, c.boundary_IoU) for c in cards]
+    columns = ["id", "title", "backbone", "parameters", "GMACs at 256²", "mIoU %", "boundary IoU %"]
+    rows = [(c.id, c.title, c.backbone, c.parameters, macs[c.id], c.mIoU, c.boundary_IoU) for c in cards]
     say(
-        {"models": [card.json() | {"path": card.path} for card in cards]},
+        {"models": [card.json() | {"path": card.path, "GMACs": macs[card.id]} for card in cards]},
         json,
         lambda: table("Models", columns, rows),
     )
@@ -81,29 +90,36 @@ def trace(
     long_side: Annotated[
         int, typer.Option(help="Pixels that the long side may have; 0 for no limit.")
     ] = 1024,
+    influence: Annotated[
+        str | None,
+        typer.Option(help="Also what the decision depends on, at this site: f3, f2, f1, f0 or image."),
+    ] = None,
     npz: Annotated[
         Path | None, typer.Option(help="Also write affinities and contributions to this file.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """What one pixel reads: sources, memory, update, entropies, per stage."""
+    """What one pixel reads: sources, memory, update, entropies, per stage; with class tokens, both branches."""
     with stdout_kept_clean(json):
-        row, col = _pixel(pixel)
+        row, col = pixel_of(pixel)
         from engine.images import cell, load_image
 
         loaded = load_image(image, long_side=long_side or None)
         cell(row, col, loaded.original_size, loaded.size)  # refused now, before the model is read
-        truth = None if labels is None else _truth(labels, loaded)
+        truth = None if labels is None else truth_of(labels, loaded)
         from engine import Engine
         from engine.affinity import reading
+        from engine.branches import branch_readings
 
         engine = Engine(device=device, precision=precision)
         run = engine.trace(model, loaded)
         names = [stage] if stage is not None else [each.name for each in run.stages]
         readings = [reading(run, name, pixel=(row, col), truth=truth) for name in names]
+        branches = [] if run.guidance is None else branch_readings(run, (row, col))
+        found = None if influence is None else engine.influence(model, loaded, (row, col), influence)
         card = engine.card(model)
         if npz is not None:
-            _write_npz(npz, run, readings)
+            write_npz(npz, run, readings, found)
     result = {
         "model": card.id,
         "checkpoint": card.hash,
@@ -119,8 +135,16 @@ def trace(
         "device": str(engine.device),
         "precision": precision,
         "stages": [each.json() for each in readings],
+        "branches": [each.json(card.classes) for each in branches],
+        "influence": None if found is None else found.json(card.classes),
     }
-    say(result, json, lambda: print_readings(card, loaded, readings))
+
+    def show() -> None:
+        print_readings(card, loaded, readings)
+        print_branches(branches, card.classes)
+        print_influence(found, card.classes)
+
+    say(result, json, show)
 
 
 @app.command()
@@ -149,7 +173,7 @@ def train(
         "recipe": wanted.name,
         "checkpoint": path,
         "seconds": round(seconds, 1),
-        "provenance": _provenance(path),
+        "provenance": provenance_of(path),
     }
     say(result, json, lambda: print(f"{path} ({seconds:.0f} s)"))
 
@@ -293,57 +317,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("LOUPE_TRACEBACK"):
             raise
         return complain(f"{type(error).__name__}: {error} (a defect; LOUPE_TRACEBACK=1 shows where)")
-
-
-def _pixel(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*", text)
-    if match is None:
-        raise LoupeError(f"pixel {text!r}: must be row,col in whole numbers, such as 120,200")
-    return int(match[1]), int(match[2])
-
-
-def _truth(path: Path, image: LoadedImage) -> np.ndarray:
-    """(H0, W0) category indices, from a PNG of one channel as large as the original image."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=("PNG",)) as file:
-            labels = (
-                np.asarray(file)
-                if file.mode in ("L", "P") and file.size == image.original_size[::-1]
-                else None
-            )
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise LoupeError(f"{path}: the labels cannot be read as a PNG") from error
-    if labels is None:
-        height, width = image.original_size
-        raise LoupeError(
-            f"{path}: labels must be a PNG of one 8-bit channel and {width}×{height} pixels, as the image is"
-        )
-    return labels
-
-
-def _provenance(path: Path) -> dict[str, Any]:
-    import json
-
-    from safetensors import safe_open
-
-    with safe_open(path, framework="np") as file:
-        return json.loads((file.metadata() or {}).get("provenance", "{}"))
-
-
-def _write_npz(path: Path, run: Trace, readings: Sequence[Reading]) -> None:
-    """labels, logits, and per stage the pixel's row of everything; shapes as in engine.stage."""
-    arrays = {"labels": run.labels.cpu().numpy(), "logits": run.logits.float().cpu().numpy()}
-    for each in readings:
-        stage, cell = run.stage(each.stage), each.cell
-        contribution = stage.contribution(*cell)
-        arrays |= {
-            f"{each.stage}.cell": np.array(cell),
-            f"{each.stage}.affinity": stage.affinity(*cell).cpu().numpy(),
-            f"{each.stage}.pixel_affinity": stage.pixel_affinity(*cell).cpu().numpy(),
-            f"{each.stage}.contribution_norm": contribution.norm.cpu().numpy(),
-            f"{each.stage}.contribution_share": contribution.signed.cpu().numpy(),
-        }
-    with path.open("wb") as file:  # given a name, numpy would add an ending to it
-        np.savez_compressed(file, allow_pickle=False, **arrays)

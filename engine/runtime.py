@@ -20,16 +20,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from engine import images
 from engine.cache import ByteCache, TieredCache, TierInfo
 from engine.catalogue import ModelCard, card, models_dir, read_catalogue
 from engine.checkpoints import load, read_header, state_hash
+from engine.costs import Costs, costs
 from engine.errors import LoupeError
+from engine.gradients import GradientMatrix, gradient_matrix, guided
+from engine.influence import Influence, influence
+from engine.losses import IGNORED
 from engine.segmenter import Segmenter
 from engine.trace import Pyramid, Trace, tensor_bytes, to_device
-from engine.turns import CLICK, Turns
+from engine.turns import CLICK, JOB, Turns
 
 __all__ = ["CacheInfo", "Engine", "ModelCard"]
 
@@ -190,6 +195,73 @@ class Engine:
         if trace.image is not picture or trace.model is not loaded.card:
             trace = replace(trace, image=picture, model=loaded.card)._with_memory_of(trace)
         return trace
+
+    def influence(
+        self,
+        model: str | Path,
+        image: images.Source | images.LoadedImage,
+        pixel: tuple[int, int],
+        site: str = "f3",
+        category: int | None = None,
+        *,
+        long_side: int | None = images.LONG_SIDE,
+        priority: int = CLICK,
+    ) -> Influence:
+        """What one pixel's decision depends on (see `engine.influence`); runs a backward pass on every call.
+
+        Args:
+            pixel: (row, col) of the upright original image.
+            site: "f0".."f3" where the decoder reads it, or "image".
+            category: whose margin; the predicted category by default.
+
+        Raises:
+            LoupeError: as `trace`, and a site, pixel or category that does not exist.
+        """
+        loaded, picture = self._load(model), self.image(image, long_side)
+        row, col = images.cell(*pixel, picture.original_size, picture.size)
+        with self._turns.take(priority), self._autocast():
+            with torch.no_grad():
+                pyramid = self._pyramid(loaded, picture)
+            return influence(loaded.segmenter, pyramid, row, col, site, category)
+
+    def gradients(
+        self,
+        model: str | Path,
+        image: images.Source | images.LoadedImage,
+        truth: np.ndarray,
+        *,
+        long_side: int | None = images.LONG_SIDE,
+        priority: int = CLICK,
+    ) -> GradientMatrix:
+        """The gradient matrix of a guided model on one image with ground truth (see `engine.gradients`), in fp32.
+
+        Args:
+            truth: (H, W) categories of the traced image, 255 unknown.
+
+        Raises:
+            LoupeError: as `trace`; a model without a guide branch; labels of another size, or none that the model knows.
+        """
+        loaded, picture = self._load(model), self.image(image, long_side)
+        guided(loaded.segmenter)
+        if truth.shape != picture.size:
+            said, wanted = ("×".join(map(str, s)) for s in (truth.shape, picture.size))
+            raise LoupeError(f"the labels are {said} pixels and the traced image is {wanted}")
+        classes = len(loaded.card.classes)
+        labels = np.where(truth < classes, truth, IGNORED).astype(np.int64)
+        if (labels == IGNORED).all():
+            raise LoupeError("no pixel of these labels belongs to a category of this model")
+        with self._turns.take(priority):
+            pixels = loaded.segmenter.normalise(picture.pixels)
+            return gradient_matrix(loaded.segmenter, pixels, torch.from_numpy(labels)[None].to(self.device))
+
+    def costs(self, model: str | Path, size: tuple[int, int], *, priority: int = JOB) -> Costs:
+        """Parameters, GMACs, milliseconds and peak memory of one forward pass of an image of `size`, measured now.
+
+        The time is honest only while nothing else uses the device: the engine keeps others waiting meanwhile.
+        """
+        loaded = self._load(model)
+        with self._turns.take(priority), self._autocast():
+            return costs(loaded.segmenter, size)
 
     def cache_info(self) -> CacheInfo:
         return CacheInfo(self._traces.device.info(), self._traces.host.info(), self._hits, self._misses)

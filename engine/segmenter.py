@@ -11,8 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from engine.backbone import Backbone
-from engine.decoders.cpt import CPTDecoder, Prediction
+from engine.decoders.cpt import CPTDecoder
+from engine.decoders.decoder import Decoder, Prediction
+from engine.decoders.dilated import DilatedDecoder
+from engine.decoders.hfgd import HFGDDecoder
 from engine.errors import LoupeError
+from engine.guidance import Cuts
 from engine.shapes import Float
 from engine.trace import Pyramid, Trace
 
@@ -26,17 +30,37 @@ class SegmenterSpec:
 
     backbone: str  # timm's name
     classes: tuple[str, ...]  # k category names
-    method: str = "cpt"  # which decoder builds it
-    sources: str = "memory"  # CPT: "bilinear", "pixels", "prototypes", "memory"
+    method: str = "cpt"  # which decoder builds it: a key of DECODERS
+    sources: str = "memory"  # CPT: "bilinear", "pixels", "prototypes", "memory"; no other method has any
     channels: int = 256  # C
     heads: int = 4  # n
     memory_share: float = 0.1  # μ; after a schedule the last value
     pool_channels: int = 48
     auxiliary_masks: bool = False  # mask head on sources that need none
     dropout: float = 0.1
-    output_stride: int = 32
+    output_stride: int = 32  # of the backbone
+    level_channels: int = 128  # HFGD and its baselines, from here on: L, inside the upsampler
+    upsampler_stride: int = 4  # or 2
+    context: bool = True  # the CAE; else a 1×1 convolution
+    context_channels: int = 512  # E, inside the CAE
+    context_keys: int = 64  # d, of its queries and keys
+    context_fine: bool = False  # the CAE reads f2 as well
+    own_tokens: bool = False  # the upsampler classifies with tokens of its own
+    token_cut: float = 0.0  # factors of the upsampler's gradient, 0 stops it
+    high_cut: float = 0.0
+    low_cut: float = 0.0
     mean: tuple[float, float, float] = IMAGENET_MEAN  # of RGB in [0, 1]
     std: tuple[float, float, float] = IMAGENET_STD
+
+    @property
+    def remembers(self) -> bool:
+        """Has memory banks."""
+        return self.method == "cpt" and self.sources == "memory"
+
+    @property
+    def guided(self) -> bool:
+        """Has class tokens of a guide branch."""
+        return self.method == "hfgd"
 
     def json(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,6 +102,13 @@ class SegmenterSpec:
             "pool_channels": self.pool_channels > 0,
             "memory_share": 0 <= self.memory_share <= 1,
             "dropout": 0 <= self.dropout < 1,
+            "level_channels": self.level_channels > 0,
+            "upsampler_stride": self.upsampler_stride in (2, 4),
+            "context_channels": self.context_channels > 0,
+            "context_keys": self.context_keys > 0,
+            "token_cut": 0 <= self.token_cut <= 1,
+            "high_cut": 0 <= self.high_cut <= 1,
+            "low_cut": 0 <= self.low_cut <= 1,
             "mean": len(self.mean) == 3 and all(isinstance(m, int | float) for m in self.mean),
             "std": len(self.std) == 3 and all(isinstance(s, int | float) and s > 0 for s in self.std),
         }
@@ -86,9 +117,9 @@ class SegmenterSpec:
                 raise LoupeError(f"{name} of the model's spec cannot be {getattr(self, name)!r}")
 
 
-def _cpt(spec: SegmenterSpec, in_channels: tuple[int, ...]) -> CPTDecoder:
+def _cpt(spec: SegmenterSpec, backbone: Backbone) -> Decoder:
     return CPTDecoder(
-        in_channels,
+        backbone.channels,
         classes=len(spec.classes),
         sources=spec.sources,
         channels=spec.channels,
@@ -100,16 +131,50 @@ def _cpt(spec: SegmenterSpec, in_channels: tuple[int, ...]) -> CPTDecoder:
     )
 
 
-DECODERS: dict[str, Callable[[SegmenterSpec, tuple[int, ...]], CPTDecoder]] = {"cpt": _cpt}
+def _hfgd(spec: SegmenterSpec, backbone: Backbone, guided: bool = True) -> Decoder:
+    return HFGDDecoder(
+        backbone.channels,
+        classes=len(spec.classes),
+        channels=spec.channels,
+        level_channels=spec.level_channels,
+        context=spec.context,
+        context_channels=spec.context_channels,
+        context_keys=spec.context_keys,
+        context_fine=spec.context_fine,
+        guided=guided,
+        own_tokens=spec.own_tokens,
+        cuts=Cuts(spec.token_cut, spec.high_cut, spec.low_cut),
+        upsampler_stride=spec.upsampler_stride,
+        stride2_channels=backbone.stride2_channels,
+        dropout=spec.dropout,
+    )
+
+
+def _fpn(spec: SegmenterSpec, backbone: Backbone) -> Decoder:
+    return _hfgd(spec, backbone, guided=False)
+
+
+def _dilated(spec: SegmenterSpec, backbone: Backbone) -> Decoder:
+    return DilatedDecoder(backbone.channels, len(spec.classes), spec.channels, spec.dropout)
+
+
+DECODERS: dict[str, Callable[[SegmenterSpec, Backbone], Decoder]] = {
+    "cpt": _cpt,
+    "hfgd": _hfgd,
+    "fpn": _fpn,
+    "dilated": _dilated,
+}
 
 
 class Segmenter(nn.Module):
     """A backbone and a decoder."""
 
+    backbone: Backbone
+    decoder: Decoder
     mean: Tensor
     std: Tensor
 
-    def __init__(self, spec: SegmenterSpec, backbone: nn.Module, decoder: CPTDecoder) -> None:
+    def __init__(self, spec: SegmenterSpec, backbone: Backbone, decoder: Decoder) -> None:
         super().__init__()
         self.spec = spec
         self.backbone = backbone
@@ -118,7 +183,7 @@ class Segmenter(nn.Module):
         self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
 
     def forward(self, images: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b k h w"]:
-        """Normalised images → logits at stride 4."""
+        """Normalised images → logits at the decoder's stride."""
         return self.decoder(self.backbone(images))
 
     def predict(self, images: Float[Tensor, "b 3 H W"]) -> Prediction:
@@ -150,4 +215,4 @@ def build(spec: SegmenterSpec, pretrained: bool = False) -> Segmenter:
         raise LoupeError(f'unknown method "{spec.method}": this engine builds {", ".join(DECODERS)}')
     spec.check()
     backbone = Backbone(spec.backbone, pretrained, spec.output_stride)
-    return Segmenter(spec, backbone, DECODERS[spec.method](spec, backbone.channels))
+    return Segmenter(spec, backbone, DECODERS[spec.method](spec, backbone))

@@ -15,7 +15,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     from engine.affinity import Reading, Source
+    from engine.branches import BranchReading
     from engine.images import LoadedImage
+    from engine.influence import Influence
     from engine.runtime import ModelCard
 
 
@@ -46,13 +48,19 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> 
     from rich.table import Table
 
     drawn = Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
     )
     for index, name in enumerate(columns):
         drawn.add_column(name, justify="right" if index else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(figure(item) for item in row))
-    Console(soft_wrap=False, highlight=False).print(drawn)
+    # A file or a pipe has no width of its own, and rich would take 80 columns.
+    Console(width=None if sys.stdout.isatty() else 120, soft_wrap=False, highlight=False).print(drawn)
 
 
 def figure(value: Any) -> str:
@@ -75,7 +83,7 @@ def print_readings(card: ModelCard, image: LoadedImage, readings: Sequence[Readi
     reduced = f", reduced to {image.size[1]}×{image.size[0]}" if image.reduced else ""
     print(f"{card.title} ({card.id}, {card.hash[:12]}) on {image.name}{reduced}")
     if not readings:
-        print(f"The decoder of {card.id} has no stages to read.")
+        print(f"The decoder of {card.id} has no query update, so no affinity to read.")
         return
     first = readings[0]
     true = "" if first.true is None else f", true {names[first.true]}"
@@ -104,6 +112,27 @@ def print_readings(card: ModelCard, image: LoadedImage, readings: Sequence[Readi
             ["source", "weight", "share of update", "‖contribution‖"],
             [(_source_name(s, names), s.weight, s.share, s.norm) for s in r.by_weight[:5]],
         )
+
+
+def print_branches(branches: Sequence[BranchReading], classes: Sequence[str]) -> None:
+    """The top categories of each branch at one pixel."""
+    for each in branches:
+        print("\n{} at cell {},{} of {}×{}".format(each.branch, *each.cell, *each.grid))
+        rows = [(classes[category], probability) for category, probability in each.top()]
+        table("", ["category", "probability"], rows)
+
+
+def print_influence(found: Influence | None, classes: Sequence[str]) -> None:
+    """What the decision depends on, and at which cells most."""
+    if found is None:
+        return
+    names = f"{classes[found.category]} over {classes[found.rival]}"
+    grid = "×".join(map(str, found.shares.shape))
+    print(f"\ninfluence at {found.site}, {grid}, on the margin of {names}: {figure(found.margin)} logits")
+    print(f"Σ |gradient × feature| = {figure(found.total)} logits; the largest shares of it:")
+    top = found.json(classes)["top"]
+    rows = [("{},{}".format(*each["cell"]), each["share"]) for each in top]
+    table("", ["cell", "share"], rows)
 
 
 def _source_name(source: Source, names: Sequence[str]) -> str:

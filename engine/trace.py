@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from engine.guidance import Guidance
 from engine.resample import bilinear_labels
 from engine.shapes import Float, Integer
 from engine.stage import Contribution, SourceKind, Stage, UpdateParts
@@ -59,13 +60,15 @@ class Pyramid:
 class Trace:
     """One run of a decoder."""
 
-    logits: Float[Tensor, "*b k h w"]  # at stride 4, fp32; bilinear to the image gives the prediction
+    logits: Float[
+        Tensor, "*b k h w"
+    ]  # at the decoder's stride (mostly 4), fp32; bilinear to the image gives the prediction
     features: tuple[Tensor, ...]  # what the backbone gave: four maps (*b, c_i, h_i, w_i)
     stages: tuple[Stage, ...]  # coarse → fine; empty for decoders without Q-UP
     image_size: tuple[int, int]  # (H, W) of the traced image, after any reduction
-    fused: Float[Tensor, "*b c h w"] | None = None  # CPT: all levels fused, before the classifier
+    fused: Float[Tensor, "*b c h w"] | None = None  # the map that is classified; CPT: all levels fused
     pooled: Float[Tensor, "*b p"] | None = None  # CPT: the image pool beside it
-    guidance: None = None  # decoders with class tokens
+    guidance: Guidance | None = None  # decoders with class tokens
     model: ModelCard | None = None  # set by Engine: which model this is
     image: LoadedImage | None = None  # set by Engine: which image
     milliseconds: float | None = None  # set by Engine: what this run took
@@ -79,6 +82,7 @@ class Trace:
             stages=tuple(stage[image] for stage in self.stages),
             fused=None if self.fused is None else self.fused[image],
             pooled=None if self.pooled is None else self.pooled[image],
+            guidance=None if self.guidance is None else self.guidance[image],
         )
 
     @cached_property

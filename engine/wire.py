@@ -19,7 +19,10 @@ Names of the tensors, with shapes (axes as in engine.stage; q counts the query g
     maps    labels (H, W) u8 or i16 · truth likewise, where known · presence (k) f32, where there are mask logits
     extras  normaliser (n, q) f32, of the shifted scores above · mean (n, m) f32
     alike   alike (h, w) f32
-Metadata, one JSON object under "loupe": see `stage_tensors` and `map_tensors`.
+    influence  shares (y, x) f32
+    guidance  guide (k, y, x) f16 and upsampler (k, h, w) f16: logits minus their mean over categories, which softmax and argmax
+            ignore · guide_labels (H, W) u8 or i16 · with a CAE context_query and context_key (s, d) f16, context_bias (s) f32
+Metadata, one JSON object under "loupe": see `stage_tensors`, `map_tensors` and `guidance_tensors`.
 
 Not known here: HTTP, keys, how long a trace lives.
 """
@@ -29,7 +32,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -37,9 +40,13 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from engine.branches import guidance_of, guide_labels
 from engine.errors import LoupeError
 from engine.shapes import Float
 from engine.trace import Stage, Trace
+
+if TYPE_CHECKING:
+    from engine.influence import Influence
 
 # One stage may take this much. The finest of three weighs about three quarters of a viewer's 64 MB.
 STAGE_BYTES = 46 << 20
@@ -141,6 +148,67 @@ def alike_tensor(
     """`stage.profile_similarity` at a cell of the stage's own (unpooled) grid, in [0, 1]."""
     alike = stage.profile_similarity(row, col, head, stop).float()
     return _bytes({"alike": alike}, {"name": stage.name, "cell": [row, col], "head": head})
+
+
+def guidance_tensors(trace: Trace, limit: int = STAGE_BYTES) -> bytes:
+    """Both branches of a guided decoder on one image, and the CAE's queries and keys.
+
+    Metadata: guide_grid (y, x), upsampler_grid (h, w), sent_grid after pooling, pooled (1: not at all; p: each of the
+    upsampler's cells is the mean of a p×p block, taken when the file would pass `limit` bytes), classes k, context (has a CAE).
+    Raises LoupeError for a model without a guide branch.
+    """
+    guidance = guidance_of(trace)
+    upsampler = _relative(guidance.upsampler_logits)
+    grid = upsampler.shape[-2:]
+    factor = 1
+    while factor < min(grid) and 2 * upsampler.numel() / factor**2 > limit:
+        factor *= 2
+    if factor > 1:
+        upsampler = avg_pool2d(upsampler, factor, ceil_mode=True, count_include_pad=False)
+    classes = len(upsampler)
+    labels = guide_labels(trace).to(torch.uint8 if classes <= UNKNOWN else torch.int16)
+    tensors = {
+        "guide": _half(_relative(guidance.guide_logits)),
+        "upsampler": _half(upsampler),
+        "guide_labels": labels,
+    }
+    if guidance.context_query is not None and guidance.context_key is not None:
+        query, key, bias = _shifted(guidance.context_query.float()[None], guidance.context_key.float()[None])
+        tensors |= {
+            "context_query": query[0].half(),
+            "context_key": key[0].half(),
+            "context_bias": bias[0],
+        }
+    about = {
+        "guide_grid": list(guidance.grid),
+        "upsampler_grid": list(grid),
+        "sent_grid": list(upsampler.shape[-2:]),
+        "pooled": factor,
+        "classes": classes,
+        "context": "context_query" in tensors,
+    }
+    return _bytes(tensors, about)
+
+
+def _relative(logits: Float[Tensor, "k h w"]) -> Float[Tensor, "k h w"]:
+    return logits.float() - logits.float().mean(dim=0)
+
+
+def _half(values: Tensor) -> Tensor:
+    """In half precision, without infinities: a difference of 60 000 decides a softmax like any larger one."""
+    return values.clamp(-60000, 60000).half()
+
+
+def influence_tensor(found: Influence) -> bytes:
+    """shares (y, x) f32 of one pixel's decision. Metadata: site, total and margin in logits, category and rival."""
+    about = {
+        "site": found.site,
+        "total": found.total,
+        "margin": found.margin,
+        "category": found.category,
+        "rival": found.rival,
+    }
+    return _bytes({"shares": found.shares.float()}, about)
 
 
 def pooling(stage: Stage, limit: int = STAGE_BYTES) -> int:

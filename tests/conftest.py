@@ -44,10 +44,15 @@ SHAPED = [
     "attention",
     "resample",
     "stage",
+    "guidance",
     "trace",
     "decoders",
     "segmenter",
     "affinity",
+    "branches",
+    "gradients",
+    "influence",
+    "losses",
     "cell_labels",
     "wire",
 ]
@@ -65,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         install_import_hook([f"engine.{module}" for module in SHAPED], "beartype.beartype")
     threads = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2  # workers side by side share the cores
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported
+    threads = int(os.environ.setdefault("OMP_NUM_THREADS", str(threads)))  # read when torch is imported
 
     import torch
 
@@ -195,4 +200,27 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     checkpoints.save(path, build(spec), provenance={"recipe": "tiny", "seed": 0})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_guided_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of HFGD: class tokens, CAE, upsampler."""
+    import torch
+
+    from engine import checkpoints
+    from engine.segmenter import SegmenterSpec, build
+
+    torch.manual_seed(0)
+    spec = SegmenterSpec(
+        backbone="mobilenetv4_conv_small_050",
+        classes=("sky", "water", "grass", "house", "tree"),
+        method="hfgd",
+        channels=16,
+        level_channels=8,
+        context_channels=12,
+        context_keys=4,
+    )
+    path = tmp_path_factory.mktemp("models") / "guided.safetensors"
+    checkpoints.save(path, build(spec), provenance={"recipe": "guided", "seed": 0})
     return path

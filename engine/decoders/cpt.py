@@ -19,7 +19,7 @@ pixels carry the same mask head as an auxiliary if asked: trained, read by nothi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,8 @@ from timm.layers import LayerNorm2d  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor, nn
 
 from engine.attention import attend
+from engine.decoders.decoder import Decoder, Prediction
+from engine.decoders.layers import ConvNormRelu
 from engine.decoders.prototypes import (
     CategoryPrototypes,
     MaskHead,
@@ -37,29 +39,13 @@ from engine.decoders.prototypes import (
 )
 from engine.decoders.query_update import BilinearUpdate, QueryUpdate
 from engine.errors import LoupeError
+from engine.guidance import Cuts
 from engine.shapes import Float
 from engine.stage import SourceKind, Stage
 from engine.trace import Pyramid, Trace
 
 NORM_EPS = 1e-6
 STAGE_NAMES = ("stride4", "stride8", "stride16")  # of block 0, 1, 2
-
-
-class Prediction(NamedTuple):
-    """What training needs of a forward pass."""
-
-    logits: Float[Tensor, "b k h w"]
-    mask_logits: tuple[Tensor, ...]  # per block, coarse → fine, (b, k, y_i, x_i); empty without a mask head
-
-
-class ConvNormRelu(nn.Sequential):
-    """Convolution without bias, BatchNorm (eps 1e-5), ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-        self.bn = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU()
 
 
 class BlockMLP(nn.Sequential):
@@ -176,7 +162,7 @@ class ReconstructionBlock(nn.Module):
         return out, masks, stage
 
 
-class CPTDecoder(nn.Module):
+class CPTDecoder(Decoder):
     """Category Prototype Transformer, or one of its ablations.
 
     Args:
@@ -227,12 +213,8 @@ class CPTDecoder(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels + pool_channels, classes, 1)
 
-    def forward(self, features: Pyramid | Sequence[Tensor]) -> Float[Tensor, "b k h w"]:
-        """Logits at stride 4. Keeps nothing, and never materialises an affinity."""
-        return self._run(Pyramid.of(features), keep=False)[0]
-
-    def predict(self, features: Pyramid | Sequence[Tensor]) -> Prediction:
-        """Logits and the mask logits that the mask loss supervises."""
+    def predict(self, features: Pyramid | Sequence[Tensor], cuts: Cuts | None = None) -> Prediction:
+        """Logits at stride 4, and the mask logits that are supervised. No affinity is materialised; there are no cuts."""
         logits, masks, *_ = self._run(Pyramid.of(features), keep=False)
         return Prediction(logits, masks)
 
@@ -289,8 +271,3 @@ class CPTDecoder(nn.Module):
         """The banks, coarse → fine like a trace's stages; empty without memory."""
         banks = [m for m in self.blocks.modules() if isinstance(m, MemoryBank)]
         return banks[::-1]
-
-    def set_memory_share(self, memory_share: float) -> None:
-        """Set μ of every block (the schedule does, each step)."""
-        for bank in self.memory_banks():
-            bank.memory_share = float(memory_share)

@@ -1,6 +1,6 @@
 """The training loop: one for every task.
 
-    for t in 0..T−1:  dropout ← f(seed, t);  batch ← f(seed, t);  loss = Σ losses;  clip;  AdamW;  schedules
+    for t in 0..T−1:  dropout ← f(seed, t);  batch ← f(seed, t);  loss = Σ losses;  clip;  AdamW or Muon;  schedules
 
 Every random draw is a function of (seed, t), so what a step does depends only on the weights, the optimiser and t. That is
 all the resume file has to hold: a run that was killed and started again ends with the same weights as one that was not.
@@ -15,7 +15,7 @@ import dataclasses
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -43,6 +43,10 @@ class Task(Protocol):
     sampler: CropSampler
 
     def backbone_parameters(self) -> Iterable[nn.Parameter]: ...
+    def separate_parameters(self) -> list[nn.Parameter]:
+        """Those that one of the losses trains alone; they are clipped apart, so that no loss rescales another's step."""
+        ...
+
     def before_step(self, step: int) -> None: ...
     def after_step(self, finished: int) -> None: ...
     def watch(self, device: torch.device) -> dict[str, Any]: ...
@@ -91,11 +95,12 @@ def run(
 ) -> Path:
     """The loop itself, on a task already made."""
     fabric = _fabric(recipe, device)
-    optimiser = torch.optim.AdamW(parameter_groups(task, recipe), lr=recipe.learning_rate, fused=True)
+    optimiser = make_optimiser(task, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: rate_factor(step, recipe.steps, recipe.warmup, recipe.power)
     )
     objective, stepper = fabric.setup(task.objective.train(), optimiser)
+    clipped = clip_groups(task)
     state_path = path.with_name(path.stem + ".resume.pt")
     start = 0
     history: list[dict[str, Any]] = []
@@ -111,7 +116,7 @@ def run(
     began = time.monotonic()
     for step, batch in enumerate(prefetched(task.sampler, start, recipe.steps), start):
         task.before_step(step)
-        losses = _step(fabric, objective, stepper, batch, recipe, step)
+        losses = _step(fabric, objective, stepper, batch, recipe, step, clipped)
         schedule.step()
         finished = step + 1
         task.after_step(finished)
@@ -138,8 +143,26 @@ def run(
     return path
 
 
+def make_optimiser(task: Task, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW, or Muon: orthogonalised momentum for matrices and kernels at AdamW's scale, AdamW for everything else."""
+    groups = parameter_groups(task, recipe)
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    from timm.optim.muon import Muon
+
+    return Muon(groups, lr=recipe.learning_rate, betas=(0.9, 0.999))
+
+
+def clip_groups(task: Task) -> list[list[nn.Parameter]]:
+    """The sets of parameters whose gradient norms are limited apart from each other."""
+    separate = task.separate_parameters()
+    apart = {id(p) for p in separate}
+    rest = [p for p in task.objective.parameters() if p.requires_grad and id(p) not in apart]
+    return [group for group in (rest, separate) if group]
+
+
 def parameter_groups(task: Task, recipe: Recipe) -> list[dict[str, Any]]:
-    """AdamW's groups: head and backbone, each with and without decay; one-dimensional parameters have none."""
+    """The optimiser's groups: head and backbone, each with and without decay; one-dimensional parameters have none."""
     backbone = {id(p) for p in task.backbone_parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in task.objective.parameters():
@@ -184,7 +207,13 @@ def _fabric(recipe: Recipe, device: str) -> Any:
 
 
 def _step(
-    fabric: Any, objective: nn.Module, optimiser: Any, batch: Batch, recipe: Recipe, step: int
+    fabric: Any,
+    objective: nn.Module,
+    optimiser: Any,
+    batch: Batch,
+    recipe: Recipe,
+    step: int,
+    clipped: Sequence[Sequence[nn.Parameter]],
 ) -> Mapping[str, Tensor]:
     torch.manual_seed(recipe.seed * 1_000_003 + step)
     batch = batch.part(fabric.global_rank, fabric.world_size)
@@ -193,7 +222,8 @@ def _step(
     losses = objective(images, labels.long(), modes)
     optimiser.zero_grad(set_to_none=True)
     fabric.backward(sum(losses.values()))
-    fabric.clip_gradients(objective, optimiser, max_norm=recipe.clip, error_if_nonfinite=False)
+    for group in clipped:
+        nn.utils.clip_grad_norm_(group, recipe.clip)
     optimiser.step()
     return losses
 

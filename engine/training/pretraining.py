@@ -115,6 +115,9 @@ class RecognitionTask:
         # nothing here is pretrained yet: every part learns at the full rate
         return ()
 
+    def separate_parameters(self) -> list[nn.Parameter]:
+        return []
+
     def before_step(self, step: int) -> None:
         """Nothing changes with the step."""
 

@@ -19,6 +19,7 @@ from engine.training.schedules import MEMORY_SCHEDULES
 RECIPES = Path(__file__).resolve().parents[2] / "assets" / "recipes"
 TASKS = ("segmentation", "recognition")
 PRECISIONS = ("fp32", "bf16")
+OPTIMISERS = ("adamw", "muon")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Recipe:
     """Half-width of the photometric jitter (gain, contrast, gamma, colour balance); 0 switches it off."""
     steps: int = 8000
     seed: int = 0
+    optimiser: str = "adamw"
+    """"adamw", or "muon": timm's, which orthogonalises the updates of matrices and kernels and leaves the rest to AdamW."""
     learning_rate: float = 3e-3
     backbone_rate: float = 0.3
     """Factor on the learning rate for the backbone's parameters."""
@@ -58,7 +61,7 @@ class Recipe:
     warmup: int = 150
     power: float = 1.0
     clip: float = 5.0
-    """Limit of the gradient's norm over all parameters."""
+    """Limit of the gradient's norm over all parameters; where losses train disjoint parameters, over each set."""
     memory_schedule: str = "constant"
     moments: int = 40
     """How many moments of the memory bank are kept (sources = "memory" only)."""
@@ -91,6 +94,7 @@ class Recipe:
             (1 <= self.crop_from <= self.crop_to, "crop_from", "between 1 and crop_to"),
             (0 < self.category_limit <= 1, "category_limit", "above 0 and at most 1"),
             (0 <= self.jitter < 1, "jitter", "at least 0 and below 1"),
+            (self.optimiser in OPTIMISERS, "optimiser", f"one of {', '.join(OPTIMISERS)}"),
             (self.learning_rate > 0, "learning_rate", "above 0"),
             (self.backbone_rate >= 0, "backbone_rate", "0 or more"),
             (self.weight_decay >= 0, "weight_decay", "0 or more"),

@@ -18,9 +18,9 @@ from engine import checkpoints
 from engine.data.datasets import open_dataset
 from engine.errors import LoupeError
 from engine.evaluation import evaluate
+from engine.losses import segmentation_losses
 from engine.segmenter import Segmenter, SegmenterSpec, build
 from engine.training.data import find_backbone, open_sampler
-from engine.training.losses import segmentation_losses
 from engine.training.moments import MomentRecorder
 from engine.training.recipes import Recipe
 from engine.training.schedules import memory_share
@@ -65,10 +65,13 @@ class SegmentationTask:
         self.segmenter.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.objective: nn.Module = SegmentationObjective(self.segmenter, recipe.backbone_precision == "fp32")
         self.initial_share = spec.memory_share
-        self.moments = MomentRecorder(recipe.steps, recipe.moments) if spec.sources == "memory" else None
+        self.moments = MomentRecorder(recipe.steps, recipe.moments) if spec.remembers else None
 
     def backbone_parameters(self) -> Iterable[nn.Parameter]:
         return self.segmenter.backbone.parameters()
+
+    def separate_parameters(self) -> list[nn.Parameter]:
+        return self.segmenter.decoder.separate_parameters()
 
     def share(self, step: int) -> float:
         """μ during optimiser step `step`."""

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from engine import LoupeError
-from engine.bench import Row, _peak, run, scene
+from engine.bench import Row, run, scene
+from engine.measuring import peak_bytes
 
 
 def test_ratio_and_bound():
@@ -29,7 +30,7 @@ def test_peak_counts_what_is_held_at_once():
         del x
         y = y * 2
 
-    assert 8 * 2**20 <= _peak(sequential, torch.device("cpu")) < 9 * 2**20
+    assert 8 * 2**20 <= peak_bytes(sequential, torch.device("cpu")) < 9 * 2**20
 
 
 def test_unknown_measurement():

@@ -147,6 +147,36 @@ def test_trace_knows_the_true_category_from_labels(run, photo, tiny_checkpoint, 
     assert "absent.png" in run.refusal(*options, "--labels", tmp_path / "absent.png")
 
 
+def test_trace_of_a_guided_model_reads_both_branches(run, photo, tiny_guided_checkpoint, tmp_path):
+    from engine import Engine
+
+    npz = tmp_path / "guided.npz"
+    where = ["--model", tiny_guided_checkpoint, "--image", photo, "--pixel", "41,93", "--device", "cpu"]
+    found = run.json("trace", *where, "--influence", "f1", "--npz", npz)
+    guidance = Engine(device="cpu").trace(tiny_guided_checkpoint, photo).guidance
+    assert found["stages"] == [] and [b["branch"] for b in found["branches"]] == ["guide", "upsampler"]
+    for branch, logits in zip(
+        found["branches"], (guidance.guide_logits, guidance.upsampler_logits), strict=True
+    ):
+        row, col = cell(41, 93, SIZE, logits.shape[-2:])
+        assert branch["cell"] == [row, col] and branch["grid"] == list(logits.shape[-2:])
+        probabilities = logits[:, row, col].softmax(0)
+        best = probabilities.argmax()
+        assert branch["top"][0]["category"] == ("sky", "water", "grass", "house", "tree")[best]
+        assert branch["top"][0]["probability"] == pytest.approx(probabilities[best].item(), rel=1e-4)
+    influence = Engine(device="cpu").influence(tiny_guided_checkpoint, photo, (41, 93), "f1")
+    assert found["influence"]["total"] == pytest.approx(influence.total, rel=1e-4)
+    assert found["influence"]["top"][0]["share"] == pytest.approx(influence.shares.max().item(), rel=1e-4)
+    with np.load(npz) as arrays:
+        assert np.allclose(arrays["influence.f1"], influence.shares, atol=1e-6)
+        assert arrays["guidance.tokens"].shape == (5, 16)
+    assert run("trace", *where, "--influence", "f3") == 0
+    assert (
+        "guide at cell" in run.stdout and "influence at f3" in run.stdout and "no query update" in run.stdout
+    )
+    assert "choose f3, f2, f1, f0, image" in run.refusal("trace", *where, "--influence", "f7")
+
+
 def test_trace_for_people_names_model_image_and_categories(run, photo, tiny_checkpoint):
     assert (
         run("trace", "--model", tiny_checkpoint, "--image", photo, "--pixel", "41,93", "--device", "cpu") == 0
@@ -206,6 +236,11 @@ def test_models_lists_the_catalogue(run, tiny_checkpoint, monkeypatch):
     assert (
         card["memory_share"] == pytest.approx(0.1) and card["parameters"] > 1000 and len(card["hash"]) == 64
     )
+    from engine import Engine
+    from engine.costs import gmacs
+
+    counted = gmacs(Engine(device="cpu").segmenter(tiny_checkpoint), (256, 256))
+    assert card["GMACs"] == pytest.approx(counted) and counted > 0, "without weights as with them"
     assert run("models") == 0 and "tiny" in run.stdout
 
 

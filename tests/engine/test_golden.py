@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from engine.errors import LoupeError
+from engine.losses import segmentation_losses
 from engine.mmseg import load_head
-from engine.training.losses import segmentation_losses
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TOLERANCE = 2e-6  # a looser one passes a wrong LayerNorm eps

@@ -51,6 +51,76 @@ def test_catalogue(engine):
     assert cards["cpt"].parameters == sum(p.numel() for p in engine.segmenter("cpt").parameters())
 
 
+def test_influence_goes_by_pixels_of_the_original(engine):
+    from engine.influence import influence
+
+    image = picture(height=140, width=202)
+    found = engine.influence("cpt", image, (120, 33), "f2", long_side=101)
+    trace = engine.trace("cpt", image, long_side=101)
+    assert trace.image_size == (70, 101)
+    segmenter = engine.segmenter("cpt")
+    with torch.no_grad():
+        pyramid = segmenter.pyramid(segmenter.normalise(trace.image.pixels))
+    again = influence(segmenter, pyramid, 60, 16, "f2")
+    assert_close(found.shares, again.shares)
+    assert found.margin == pytest.approx(again.margin) and found.category == int(trace.labels[60, 16])
+    with pytest.raises(LoupeError, match="outside the image"):
+        engine.influence("cpt", image, (140, 0))
+
+
+def test_influence_starts_from_the_cached_pyramid(engine, monkeypatch):
+    image = picture()
+    engine.trace("cpt", image)
+    monkeypatch.setattr(engine.segmenter("cpt").backbone, "forward", None)
+    assert engine.influence("cpt", image, (3, 4), "f0").total > 0, "cached maps may enter autograd"
+
+
+def test_gradients_of_a_guided_model(tiny_guided_checkpoint, engine):
+    from engine.guidance import Cuts
+
+    image = picture(height=64, width=96)
+    truth = np.random.default_rng(2).integers(0, 9, (64, 96)).astype(np.uint8)  # 5 to 8 are nobody's here
+    matrix = engine.gradients(tiny_guided_checkpoint, image, truth)
+    assert [line.part for line in matrix.at(Cuts())][-1] == "upsampler" and matrix.guide_loss > 0
+    assert all(line.upsampler == 0 for line in matrix.at(Cuts()) if line.part != "upsampler")
+    with pytest.raises(LoupeError, match="no guide branch"):
+        engine.gradients("cpt", image, truth)
+    with pytest.raises(LoupeError, match="the labels are 10×10 pixels and the traced image is 64×96"):
+        engine.gradients(tiny_guided_checkpoint, image, truth[:10, :10])
+    with pytest.raises(LoupeError, match="no pixel of these labels"):
+        engine.gradients(tiny_guided_checkpoint, image, np.full_like(truth, 255))
+
+
+def test_costs_count_and_measure(engine):
+    small, large = (engine.costs("qup", (64, side)) for side in (64, 256))
+    assert small.parameters == engine.card("qup").parameters
+    assert 4 <= large.gmacs / small.gmacs < 16, (
+        "attention grows with the square, convolutions with the area"
+    )
+    assert small.milliseconds > 0 and large.peak_bytes > small.peak_bytes > 0 and small.device == "cpu"
+
+
+def test_decoders_on_one_backbone_share_its_pyramid(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    first = build(SPEC)
+    second = build(SegmenterSpec(**{**SPEC.json(), "sources": "pixels"}))
+    second.backbone.load_state_dict(first.backbone.state_dict())
+    for name, segmenter in (("first", first), ("second", second)):
+        save(tmp_path / f"{name}.safetensors", segmenter, {})
+    engine = Engine(device="cpu", models_dir=tmp_path)
+    engine.trace("first", picture())
+    monkeypatch.setattr(engine.segmenter("second").backbone, "forward", None)
+    assert engine.trace("second", picture()).stages, "only the decoder ran"
+
+
+def test_a_variance_beyond_fp16_survives_the_checkpoint(tmp_path):
+    segmenter = build(SPEC)
+    segmenter.decoder.fuse_conv.bn.running_var.fill_(1e6)
+    save(tmp_path / "large.safetensors", segmenter, {})
+    loaded = load(tmp_path / "large.safetensors").segmenter
+    assert (loaded.decoder.fuse_conv.bn.running_var == 1e6).all()
+
+
 def test_a_trace_is_what_the_model_says(engine):
     image = picture()
     trace = engine.trace("cpt", image)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from engine.decoders.prototypes import MemoryBank
-from engine.training.losses import mask_losses
+from engine.losses import mask_losses
 
 K, C, MU = 4, 6, 0.25
 

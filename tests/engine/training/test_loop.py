@@ -86,9 +86,11 @@ def killed_at(step: int):
     return progress
 
 
-@pytest.mark.parametrize("task", ["segmentation", "recognition"])
-def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path: Path, task: str):
-    recipe = dataclasses.replace(TINY, task=task)
+@pytest.mark.parametrize(
+    ("task", "optimiser"), [("segmentation", "adamw"), ("segmentation", "muon"), ("recognition", "adamw")]
+)
+def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path: Path, task: str, optimiser: str):
+    recipe = dataclasses.replace(TINY, task=task, optimiser=optimiser)
     whole = loop.train(recipe, tmp_path / "whole", device="cpu")
     with pytest.raises(Killed):
         loop.train(recipe, tmp_path / "parts", device="cpu", progress=killed_at(3))
@@ -130,6 +132,56 @@ def test_the_checkpoint_knows_where_it_comes_from(tmp_path: Path):
     assert provenance["packages"]["torch"] == torch.__version__.split("+")[0]
     assert [entry["step"] for entry in provenance["history"]] == [3, 6]
     assert not list(tmp_path.glob("*.resume.pt")) and not list(tmp_path.glob("*.part"))
+
+
+GUIDED = dataclasses.replace(
+    TINY,
+    spec={
+        "backbone": "mobilenetv4_conv_small_050",
+        "method": "hfgd",
+        "channels": 8,
+        "level_channels": 6,
+        "context_channels": 10,
+        "context_keys": 4,
+        "dropout": 0.3,
+    },
+    clip=0.05,  # far below the gradients: every step is clipped
+)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+@pytest.mark.parametrize("own_tokens", [False, True])
+def test_the_guide_branch_never_notices_the_upsamplers_loss(tmp_path, monkeypatch, optimiser, own_tokens):
+    """The same weights after N steps with and without L_u: optimiser state, clipping and dropout are all drawn apart."""
+    recipe = dataclasses.replace(
+        GUIDED, optimiser=optimiser, spec=GUIDED.spec | {"own_tokens": own_tokens}, validation_images=0
+    )
+    both = loop.train(recipe, tmp_path / "both.safetensors", device="cpu")
+    whole = segmentation.segmentation_losses
+
+    def guide_alone(prediction, labels):
+        return {name: loss for name, loss in whole(prediction, labels).items() if name == "guide"}
+
+    monkeypatch.setattr(segmentation, "segmentation_losses", guide_alone)
+    alone = loop.train(recipe, tmp_path / "alone.safetensors", device="cpu")
+    first, second = load_file(both), load_file(alone)
+    upsampler = ("decoder.upsampler.", "decoder.skips.", "decoder.own_tokens.")
+    guide = [name for name in first if not name.startswith(upsampler)]
+    assert any(name.startswith("decoder.context.") for name in guide) and "decoder.tokens.weight" in guide
+    assert any("running_mean" in name for name in guide)
+    different = [name for name in guide if not torch.equal(first[name], second[name])]
+    assert different == []
+    moved = [n for n in first if n.startswith("decoder.upsampler.") and not torch.equal(first[n], second[n])]
+    assert moved, "and the upsampler does learn from L_u"
+
+
+def test_open_cuts_do_reach_the_guide_branch(tmp_path, monkeypatch):
+    """The law above can fail: with one cut open the guide's weights differ."""
+    recipe = dataclasses.replace(GUIDED, spec=GUIDED.spec | {"high_cut": 1.0}, validation_images=0)
+    both = load_file(loop.train(recipe, tmp_path / "both.safetensors", device="cpu"))
+    closed = dataclasses.replace(GUIDED, validation_images=0)
+    cut = load_file(loop.train(closed, tmp_path / "cut.safetensors", device="cpu"))
+    assert not torch.equal(both["decoder.context.project.weight"], cut["decoder.context.project.weight"])
 
 
 def test_memory_moments_are_beside_the_checkpoint(tmp_path: Path):

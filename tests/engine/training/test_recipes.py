@@ -26,6 +26,22 @@ def test_the_demo_models_differ_in_their_sources_alone():
     assert plain[0]["initial_backbone"] == "backbone.safetensors"
 
 
+GUIDANCE = {"hfgd": {}, "fpn-cut": {"own_tokens": True}, "fpn": {"method": "fpn"}}
+
+
+def test_hfgd_and_its_baselines_are_trained_like_the_first_four():
+    shared = load_recipe("cpt").json()
+    for name in (*GUIDANCE, "dilated"):
+        recipe = load_recipe(name).json()
+        for key in shared.keys() - {"name", "title", "spec"}:
+            assert recipe[key] == shared[key], (name, key)
+        assert recipe["spec"]["channels"] == shared["spec"]["channels"]
+    hfgd = load_recipe("hfgd").spec
+    for name, differs in GUIDANCE.items():
+        assert load_recipe(name).spec == hfgd | differs
+    assert load_recipe("dilated").spec["output_stride"] == 8
+
+
 def test_every_shipped_recipe_loads():
     assert set(DEMO) | {"backbone"} <= set(recipe_names())
     backbone = load_recipe("backbone").spec["backbone"]
@@ -48,6 +64,7 @@ def test_extending_states_only_what_differs(tmp_path: Path):
         ('steps = "many"', "steps is 'many' but must be of type int"),
         ("steps = true", "steps is True but must be of type int"),
         ("seed = 1.5", "seed is 1.5 but must be of type int"),
+        ('optimiser = "sgd"', "optimiser is 'sgd' but must be one of adamw, muon"),
         ("steps = 0", "steps is 0 but must be 1 or more"),
         ("batch = 1", "batch is 1 but must be 2 or more"),
         ('task = "poetry"', "task is 'poetry' but must be one of segmentation, recognition"),

@@ -1,9 +1,10 @@
-"""Losses of CPT.  [author]
+"""Losses of CPT [author] and HFGD [paper].
 
-    L = CE(logits ↑ label size, Y)  +  Σ over (image, category present) [5 · focal + 2 · dice] / max(1, pairs)
+    CPT    L = CE(logits ↑ label size, Y)  +  Σ over (image, category present) [5 · focal + 2 · dice] / max(1, pairs)
+    HFGD   L = L_u + L_h = CE(Z_u ↑, Y) + CE(Z_h ↑, Y)        weight 1 [choice]: they train disjoint parameters
 
-on the sum of the blocks' mask logits, each resized to label size first. Cross-entropy is averaged over all pixels,
-ignored ones included. Ignored pixels are negatives of the mask loss; absent categories get no gradient from it;
+CPT's second term is on the sum of the blocks' mask logits, each resized to label size first. Cross-entropy is averaged over
+all pixels, ignored ones included. Ignored pixels are negatives of the mask loss; absent categories get no gradient from it;
 presence is judged per image.
 """
 
@@ -14,7 +15,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.decoders.cpt import Prediction
+from engine.decoders.decoder import Prediction
 from engine.resample import linear_matrix
 from engine.shapes import Float, Int
 
@@ -29,10 +30,12 @@ def segmentation_losses(prediction: Prediction, labels: Int[Tensor, "b H W"]) ->
     Args:
         labels: categories, 255 where ignored.
     Returns:
-        "ce", and "mask" (×5) and "dice" (×2) where the decoder has mask logits.
+        "ce", "guide" where there is a guide branch, and "mask" (×5) and "dice" (×2) where there are mask logits.
     """
     with torch.autocast(labels.device.type, enabled=False):
         losses = {"ce": cross_entropy(prediction.logits, labels)}
+        if prediction.guide_logits is not None:
+            losses["guide"] = cross_entropy(prediction.guide_logits, labels)
         if prediction.mask_logits:
             losses["mask"], losses["dice"] = mask_losses(prediction.mask_logits, labels)
     return losses

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from engine.decoders.cpt import Prediction
-from engine.training.losses import IGNORED, cross_entropy, focal_and_dice, mask_losses, segmentation_losses
+from engine.losses import IGNORED, cross_entropy, focal_and_dice, mask_losses, segmentation_losses
 
 K, H, W = 5, 12, 17
 

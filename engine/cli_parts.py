@@ -1,0 +1,80 @@
+"""What the commands read from their arguments and write to files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.errors import LoupeError
+
+if TYPE_CHECKING:
+    from engine.affinity import Reading
+    from engine.images import LoadedImage
+    from engine.influence import Influence
+    from engine.trace import Trace
+
+
+def pixel_of(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*", text)
+    if match is None:
+        raise LoupeError(f"pixel {text!r}: must be row,col in whole numbers, such as 120,200")
+    return int(match[1]), int(match[2])
+
+
+def truth_of(path: Path, image: LoadedImage) -> np.ndarray:
+    """(H0, W0) category indices, from a PNG of one channel as large as the original image."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("PNG",)) as file:
+            labels = (
+                np.asarray(file)
+                if file.mode in ("L", "P") and file.size == image.original_size[::-1]
+                else None
+            )
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise LoupeError(f"{path}: the labels cannot be read as a PNG") from error
+    if labels is None:
+        height, width = image.original_size
+        raise LoupeError(
+            f"{path}: labels must be a PNG of one 8-bit channel and {width}×{height} pixels, as the image is"
+        )
+    return labels
+
+
+def provenance_of(path: Path) -> dict[str, Any]:
+    import json
+
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        return json.loads((file.metadata() or {}).get("provenance", "{}"))
+
+
+def write_npz(
+    path: Path, run: Trace, readings: Sequence[Reading], influence: Influence | None = None
+) -> None:
+    """labels, logits, and per stage the pixel's row of everything; shapes as in engine.stage. With class tokens both branches."""
+    arrays = {"labels": run.labels.cpu().numpy(), "logits": run.logits.float().cpu().numpy()}
+    for each in readings:
+        stage, cell = run.stage(each.stage), each.cell
+        contribution = stage.contribution(*cell)
+        arrays |= {
+            f"{each.stage}.cell": np.array(cell),
+            f"{each.stage}.affinity": stage.affinity(*cell).cpu().numpy(),
+            f"{each.stage}.pixel_affinity": stage.pixel_affinity(*cell).cpu().numpy(),
+            f"{each.stage}.contribution_norm": contribution.norm.cpu().numpy(),
+            f"{each.stage}.contribution_share": contribution.signed.cpu().numpy(),
+        }
+    if run.guidance is not None:
+        guidance = run.guidance
+        fields = ("tokens", "classifier", "guide_logits", "upsampler_logits", "high", "upsampled")
+        arrays |= {f"guidance.{name}": getattr(guidance, name).float().cpu().numpy() for name in fields}
+    if influence is not None:
+        arrays[f"influence.{influence.site}"] = influence.shares.cpu().numpy()
+    with path.open("wb") as file:  # given a name, numpy would add an ending to it
+        np.savez_compressed(file, allow_pickle=False, **arrays)
