@@ -7,15 +7,18 @@ A process has one engine, and so one precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 import torch
 
 from engine.affinity import Reading, Sink, reading, sinks
+from engine.branches import BranchMeasures, measures, outcome_counts, token_angles, token_order
 from engine.cell_labels import CellLabels, cell_labels
+from engine.gradients import GradientMatrix
 from engine.trace import Trace
 
 THREADS = torch.get_num_threads()  # before anyone here changes it
@@ -41,6 +44,47 @@ def reading_of(trace: Trace, truth: np.ndarray | None, stage: str, pixel: tuple[
 def sinks_of(trace: Trace, stage: str) -> tuple[Sink, ...]:
     """`engine.affinity.sinks` of a stage."""
     return _sinks(key_of(trace, None), stage, trace)
+
+
+@dataclass(frozen=True, eq=False)
+class Branches:
+    """What the Guidance page says of one image: see engine.branches. measures and counts need ground truth."""
+
+    measures: tuple[BranchMeasures, BranchMeasures] | None
+    counts: np.ndarray | None  # (3, 4)
+    cosines: np.ndarray  # (k, k) between class tokens
+    order: tuple[int, ...]  # in which alike tokens are neighbours
+    angles: dict[str, np.ndarray]  # "high", "upsampled": (k,) degrees
+    by: str  # what the class means go by
+
+
+def branches_of(trace: Trace, truth: np.ndarray | None) -> Branches:
+    """Both branches of a guided model on one image, against ground truth where it is known."""
+    return _branches(key_of(trace, truth), trace, truth)
+
+
+def gradients_of(trace: Trace, truth: np.ndarray, make: Callable[[], GradientMatrix]) -> GradientMatrix:
+    """`Engine.gradients` of the trace's model and image; `make` runs it."""
+    return _gradients(key_of(trace, truth), make)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _branches(key: tuple[str, ...], _trace: Trace, _truth: np.ndarray | None) -> Branches:
+    assert _trace.guidance is not None
+    cosines = _trace.guidance.token_cosines().cpu().numpy()
+    return Branches(
+        None if _truth is None else measures(_trace, _truth),
+        None if _truth is None else outcome_counts(_trace, _truth),
+        cosines,
+        tuple(token_order(cosines)),
+        token_angles(_trace, _truth),
+        "prediction" if _truth is None else "ground truth",
+    )
+
+
+@st.cache_resource(max_entries=256, show_spinner="Following both losses back through the model …")
+def _gradients(key: tuple[str, ...], _make: Callable[[], GradientMatrix]) -> GradientMatrix:
+    return _make()
 
 
 @st.cache_resource(max_entries=4096, show_spinner=False)

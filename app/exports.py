@@ -35,6 +35,16 @@ def to_csv(rows: Iterable[Mapping[str, Any]], about: Mapping[str, Any]) -> bytes
     return buffer.getvalue().encode("utf-8")
 
 
+def table_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+    """A table with columns of one's own."""
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    return buffer.getvalue().encode("utf-8")
+
+
 def rows_of(pin: int, reading: Mapping[str, Any], classes: Sequence[str]) -> list[dict[str, Any]]:
     """The numbers of one `Reading.json()`, as rows of `to_csv`; what is not defined for the stage is left out."""
     row, col = reading["pixel"] or reading["cell"]

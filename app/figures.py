@@ -46,6 +46,11 @@ MEDIA = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 _DRAWING = threading.Lock()
 
 
+def drawing() -> threading.Lock:
+    """Held while a figure is made."""
+    return _DRAWING
+
+
 @dataclass(frozen=True)
 class Bar:
     """One source: its name, colour, weight (share of what is read) and signed share of the update."""
@@ -139,10 +144,10 @@ def pixel_figure(sheet: Sheet) -> Figure:
     for index, panel in enumerate(sheet.panels):
         bottom = total - head - tall - index * (tall + gap)
         _photo(axes(MARGIN, bottom, PICTURE, tall), sheet, panel)
-        _overlay(axes(second, bottom, PICTURE, tall), sheet, panel, norm)
+        overlay_onto(axes(second, bottom, PICTURE, tall), sheet, panel, norm)
         _bars(axes(second + PICTURE + 0.88, bottom, 0.8, tall), panel)
     figure.text(MARGIN / WIDTH, 1 - 0.14 / total, sheet.title, fontsize=8.5, fontweight="bold", va="center")
-    _legend(axes(second, foot + 0.3, PICTURE, 0.07), norm, sheet)
+    legend_onto(axes(second, foot + 0.3, PICTURE, 0.07), norm, sheet)
     figure.text(MARGIN / WIDTH, foot / total, "\n".join(lines), fontsize=6.5, va="top", linespacing=1.3)
     return figure
 
@@ -171,7 +176,7 @@ def _frame(axes, sheet: Sheet) -> None:
     axes.set_yticks([])
     axes.set_aspect("equal")
     for labels, colour in sheet.outlines:
-        _outline(axes, labels, colour)
+        outline_onto(axes, labels, colour)
 
 
 def _photo(axes, sheet: Sheet, active: Panel) -> None:
@@ -183,13 +188,16 @@ def _photo(axes, sheet: Sheet, active: Panel) -> None:
     axes.set_title(f"pixel {active.number}: row {active.pixel[0]}, col {active.pixel[1]}", fontsize=7, pad=3)
 
 
-def _overlay(axes, sheet: Sheet, panel: Panel, norm: Normalize) -> None:
+def overlay_onto(
+    axes, sheet: Sheet, panel: Panel, norm: Normalize, *, ring: bool = True, shown: bool = True
+) -> None:
+    """One picture with its overlay. ring: mark the panel's pixel; shown: draw the overlay at all."""
     height, width = sheet.photo.shape[:2]
     extent = (0, width, height, 0)
     axes.imshow(sheet.photo, extent=extent, interpolation="antialiased")
     values = np.ma.masked_invalid(panel.overlay.astype(np.float64))
     t = np.asarray(norm(np.ma.filled(values, 0.0)), dtype=np.float64)
-    opacity = sheet.opacity * opacity_of(t, sheet.scale)
+    opacity = sheet.opacity * opacity_of(t, sheet.scale) * shown
     axes.imshow(
         values,
         cmap=sheet.colours,
@@ -199,7 +207,8 @@ def _overlay(axes, sheet: Sheet, panel: Panel, norm: Normalize) -> None:
         interpolation="bilinear" if sheet.smooth else "nearest",
     )
     _frame(axes, sheet)
-    _ring(axes, sheet, panel, strong=True)
+    if ring:
+        _ring(axes, sheet, panel, strong=True)
 
 
 def _ring(axes, sheet: Sheet, panel: Panel, strong: bool) -> None:
@@ -248,7 +257,8 @@ def _bars(axes, panel: Panel) -> None:
     )
 
 
-def _legend(axes, norm: Normalize, sheet: Sheet) -> None:
+def legend_onto(axes, norm: Normalize, sheet: Sheet) -> None:
+    """The sheet's scale with ticks and unit."""
     gradient = np.linspace(0, 1, 256)[None]
     low, high = float(norm.vmin or 0.0), float(norm.vmax or 1.0)
     if sheet.scale in ("uniform", "relative"):
@@ -266,7 +276,7 @@ def _legend(axes, norm: Normalize, sheet: Sheet) -> None:
     axes.set_xlabel(sheet.unit, fontsize=6.5, labelpad=1.5)
 
 
-def _outline(axes, labels: np.ndarray, colour: str) -> None:
+def outline_onto(axes, labels: np.ndarray, colour: str) -> None:
     """Borders between categories, exactly along the pixels' edges."""
     lines = [((x0, y), (x1, y)) for y, x0, x1 in _runs(labels[1:] != labels[:-1])]
     lines += [((x, y0), (x, y1)) for x, y0, y1 in _runs((labels[:, 1:] != labels[:, :-1]).T)]

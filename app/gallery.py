@@ -11,12 +11,14 @@ import base64
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from engine.data.categories import CLASS_NAMES
 from engine.errors import LoupeError
 from engine.images import LoadedImage, load_image, photographs
 
@@ -30,6 +32,7 @@ class Picture:
     """One picture: its pixels as models see them, and what is known about it.
 
     truth: (H, W) uint8 category indices of the same size as `image.pixels`, 255 where unknown; None without ground truth.
+    classes: names of those indices.
     """
 
     id: str
@@ -38,6 +41,18 @@ class Picture:
     image: LoadedImage
     truth: np.ndarray | None = None
     thumbnail: str = ""  # a data URI
+    classes: tuple[str, ...] = ()
+
+    def truth_for(self, classes: Sequence[str]) -> np.ndarray | None:
+        """The truth in a model's own numbering, matched by name: 255 where the model has no such category; None without any."""
+        if self.truth is None or tuple(classes) == self.classes:
+            return self.truth
+        if not set(classes) & set(self.classes):
+            return None
+        places = {name: index for index, name in enumerate(classes)}
+        table = np.full(256, 255, np.uint8)
+        table[: len(self.classes)] = [min(places.get(name, 255), 255) for name in self.classes]
+        return table[self.truth]
 
 
 class UnknownPicture(LoupeError):
@@ -103,7 +118,8 @@ class Gallery:
 
 def _picture(source: Path | bytes, title: str, kind: str, truth: np.ndarray | None = None) -> Picture:
     image = load_image(source, name=source.name if isinstance(source, Path) else title)
-    return Picture(image.hash[:ID_LENGTH], title, kind, image, truth, _thumbnail(image.pixels))
+    known = CLASS_NAMES if truth is not None else ()
+    return Picture(image.hash[:ID_LENGTH], title, kind, image, truth, _thumbnail(image.pixels), known)
 
 
 def _scene(path: Path) -> Picture:

@@ -44,5 +44,5 @@ def _warm_up() -> None:
 app = st.App(
     HERE / "home.py",
     lifespan=lifespan,
-    routes=routes(process.store(), st.get_option("server.baseUrlPath") or ""),
+    routes=routes(process.store(), st.get_option("server.baseUrlPath") or "", process.influence),
 )

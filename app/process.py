@@ -10,8 +10,11 @@ from functools import cache
 from pathlib import Path
 
 from app.gallery import Gallery
+from app.jobs import Jobs
 from app.routes import Store
 from engine import Engine
+from engine.influence import Influence
+from engine.trace import Trace
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,3 +33,14 @@ def gallery() -> Gallery:
 @cache
 def store() -> Store:
     return Store()
+
+
+@cache
+def jobs() -> Jobs:
+    return Jobs()
+
+
+def influence(trace: Trace, pixel: tuple[int, int], site: str) -> Influence:
+    """What one pixel's decision depends on, for the routes: by the very checkpoint that made the trace."""
+    assert trace.model is not None and trace.image is not None
+    return engine().influence(trace.model.path, trace.image, pixel, site)

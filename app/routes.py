@@ -12,7 +12,8 @@ import io
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +26,7 @@ from app import viewer
 from engine import wire
 from engine.errors import LoupeError
 from engine.images import LoadedImage
+from engine.influence import Influence
 from engine.stage import Stopped
 from engine.trace import Trace, tensor_bytes
 
@@ -117,8 +119,15 @@ class Store:
             self._keys = {identity: key for identity, key in self._keys.items() if key != gone}
 
 
-def routes(store: Store, base: str = "") -> list[Route]:
-    """Everything the viewer fetches. `base`: the server's base path ("server.baseUrlPath"), without which Streamlit serves us."""
+Ask = Callable[[Trace, tuple[int, int], str], Influence]
+"""What one pixel (row, col of the original) of a trace's image depends on at a site: runs a model."""
+
+
+def routes(store: Store, base: str = "", ask: Ask | None = None) -> list[Route]:
+    """Everything the viewer fetches. `base`: the server's base path ("server.baseUrlPath"), without which Streamlit serves us.
+
+    ask: computes influences; without it nobody is given any.
+    """
     root = "/" + base.strip("/") if base.strip("/") else ""
 
     def photo(request: Request) -> Response:
@@ -126,6 +135,9 @@ def routes(store: Store, base: str = "") -> list[Route]:
 
     def maps(request: Request) -> Response:
         return _answer(store, request, lambda entry, _: wire.map_tensors(entry.trace, entry.truth))
+
+    def guidance(request: Request) -> Response:
+        return _answer(store, request, lambda entry, _: wire.guidance_tensors(entry.trace))
 
     def stage(request: Request) -> Response:
         return _answer(store, request, lambda entry, asked: wire.stage_tensors(_stage(entry, asked)))
@@ -136,10 +148,15 @@ def routes(store: Store, base: str = "") -> list[Route]:
     def alike(request: Request) -> Response:
         return _answer(store, request, _alike)
 
+    def influence(request: Request) -> Response:
+        return _answer(store, request, lambda entry, asked: _influence(entry, asked, ask))
+
     return [
         Route(f"{root}/viewer/{{version}}/{{file}}", _script),
         Route(f"{root}/tensors/{{key}}/image.png", photo),
         Route(f"{root}/tensors/{{key}}/maps", maps),
+        Route(f"{root}/tensors/{{key}}/guidance", guidance),
+        Route(f"{root}/tensors/{{key}}/influence", influence),
         Route(f"{root}/tensors/{{key}}/{{stage}}", stage),
         Route(f"{root}/tensors/{{key}}/{{stage}}/extras", extras),
         Route(f"{root}/tensors/{{key}}/{{stage}}/alike", alike),
@@ -187,7 +204,37 @@ def _alike(entry: Entry, request: Request) -> bytes:
         raise LoupeError(
             "a cell is asked for as row=…&col=…, two whole numbers, and a head, where wanted, as head=…"
         ) from None
-    viewer_, mine = asked.get("viewer", ""), object()
+    with _alone(entry, asked.get("viewer", "")) as moved_on:
+        return wire.alike_tensor(stage, row, col, head, moved_on)
+
+
+def _influence(entry: Entry, request: Request, ask: Ask | None) -> bytes:
+    """Exact, by a backward pass, which cannot be stopped once it runs: a request that waits for its turn can."""
+    asked = request.query_params
+    if "stop" in asked:
+        with entry.asking:
+            entry.asked.pop(asked.get("viewer", ""), None)
+        raise Stopped
+    try:
+        pixel = (int(asked["row"]), int(asked["col"]))
+    except (KeyError, ValueError):
+        raise LoupeError("a pixel is asked for as row=…&col=…, two whole numbers") from None
+    height, width = entry.image.original_size
+    if not (0 <= pixel[0] < height and 0 <= pixel[1] < width):
+        raise LoupeError(f"pixel {pixel[0]},{pixel[1]} lies outside the image of {height}×{width}")
+    if ask is None:
+        raise LoupeError("there is no engine here to ask for an influence")
+    with _alone(entry, asked.get("viewer", "")):
+        return wire.influence_tensor(ask(entry.trace, pixel, asked.get("site", "f3")))
+
+
+@contextmanager
+def _alone(entry: Entry, viewer_: str) -> Iterator[Callable[[], bool]]:
+    """Holds the entry for one slow answer; gives a function that says whether its viewer wants something else by now.
+
+    Raises Stopped if that happens while it waits for others.
+    """
+    mine = object()
     with entry.asking:
         entry.asked[viewer_] = mine
 
@@ -199,7 +246,9 @@ def _alike(entry: Entry, request: Request) -> bytes:
             if moved_on():
                 raise Stopped
         try:
-            return wire.alike_tensor(stage, row, col, head, moved_on)
+            if moved_on():
+                raise Stopped
+            yield moved_on
         finally:
             entry.lock.release()
     finally:

@@ -2,6 +2,9 @@
 
 Pure: no Streamlit here. `app.state` keeps the value in the session and in the address bar.
 A URL holds ids that name content (never paths) and pixels of the oriented original image.
+
+One Selection serves all pages, so that what they share is kept when the page changes. A `Page` says which of its fields a page
+spells in its links and which of them its viewer sets. A new field: add it to Selection, to _CODECS and to the pages that use it.
 """
 
 from __future__ import annotations
@@ -10,19 +13,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app import codecs
+from app.codecs import MAX_MODELS, MAX_PINS
+
 READINGS = ("reads", "read by", "made of", "reads alike")
 MEASURES = ("weight", "contribution")
 RELATIVES = ("raw", "relative")
 SCALES = ("linear", "uniform")
 COLOURS = ("cividis", "viridis", "magma")
 OUTLINES = ("none", "prediction", "truth", "both")
-MAX_PINS = 9  # ring numerals ① to ⑨
 RINGS = "①②③④⑤⑥⑦⑧⑨"
+SHOWS = ("auto", "affinity", "influence")
+SITES = ("f3", "f2", "f1", "f0", "image")
+MARKS = ("none", "prediction", "error", "truth")
+THIRDS = ("difference", "outcomes")
+UNDER_PIN = "*"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The whole selection of a page.
+    """Everything that is chosen, on any page.
 
     pins: (row, col) pixels of the oriented original image, None where none were chosen yet (the page then pins one).
     active: index into pins, 0 when there is none. head: None for the mean over heads, otherwise from 0, in the URL too, as it
@@ -30,6 +40,12 @@ class Selection:
     source: the prototype that "read by" and "made of" look at, None for what is under the pin.
     relative: raw, or relative to the image's average. scale: linear, or × uniform on a logarithmic scale.
     hold: the overlay stays with the active pin while the pointer moves.
+
+    Compare: models, the first of which is `model` on the other pages; shows: what each of them shows, in their order ("auto":
+    its affinity where it has a query update, else its influence; missing ones are auto); site: where influence is asked for;
+    marks: what is drawn over the photo; pair: places in `models` of the two whose differences are listed.
+    Guidance: category by name, or UNDER_PIN: the one that is predicted there; the three cut factors, None: as the model was
+    trained; what the third pane shows; context: the context encoder's affinity is drawn while the pointer moves.
     """
 
     model: str = "cpt"
@@ -48,6 +64,17 @@ class Selection:
     outline: str = "none"
     source: int | None = None
     hold: bool = False
+    models: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
+    site: str = "f3"
+    marks: str = "prediction"
+    pair: tuple[int, int] = (0, 1)
+    category: str = UNDER_PIN
+    token_cut: float | None = None
+    high_cut: float | None = None
+    low_cut: float | None = None
+    third: str = "difference"
+    context: bool = False
 
     @property
     def pin(self) -> tuple[int, int] | None:
@@ -55,50 +82,15 @@ class Selection:
         return self.pins[self.active] if self.pins else None
 
 
-def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"it must be one of {', '.join(allowed)}")
-        return text
-
-    return parse
+_READING = codecs.one_of(READINGS)
 
 
-def _flag(text: str) -> bool:
-    if text not in ("0", "1"):
-        raise ValueError("it must be 0 or 1")
-    return text == "1"
+def _flag_text(value: bool) -> str:
+    return str(int(value))
 
 
-def _natural(text: str) -> int:
-    # int() also takes "+3", "1_000" and other scripts' digits: a link should have one spelling.
-    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
-        raise ValueError("it must be a whole number from 0")
-    return int(text)
-
-
-def _opacity(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
-        raise ValueError("it must be a number from 0 to 1")
-    return round(value, 2)
-
-
-def _pins(text: str) -> tuple[tuple[int, int], ...]:
-    if not text:
-        return ()
-    pins = []
-    for part in text.split(";"):
-        numbers = part.split(",")
-        if len(numbers) != 2:
-            raise ValueError("pixels must be written row,col and parted by ;")
-        pins.append((_natural(numbers[0]), _natural(numbers[1])))
-    if len(pins) > MAX_PINS:
-        raise ValueError(f"at most {MAX_PINS} pixels can be pinned")
-    return tuple(pins)
+def _share_text(value: float) -> str:
+    return f"{value:.2f}"
 
 
 # field → (name in the URL, to text, from text)
@@ -106,8 +98,8 @@ _CODECS: dict[str, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
     "model": ("model", str, str),
     "image": ("image", str, str),
     "stage": ("stage", str, str),
-    "pins": ("pins", lambda pins: ";".join(f"{row},{col}" for row, col in pins), _pins),
-    "active": ("active", lambda index: str(index + 1), lambda text: max(0, _natural(text) - 1)),
+    "pins": ("pins", lambda pins: ";".join(f"{row},{col}" for row, col in pins), codecs.pins),
+    "active": ("active", lambda index: str(index + 1), lambda text: max(0, codecs.natural(text) - 1)),
     "reading": (
         "reading",
         lambda text: text.replace(" ", "-"),
@@ -116,46 +108,91 @@ _CODECS: dict[str, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
     "head": (
         "head",
         lambda head: "mean" if head is None else str(head),
-        lambda text: None if text == "mean" else _natural(text),
+        lambda text: None if text == "mean" else codecs.natural(text),
     ),
-    "measure": ("measure", str, _one_of(MEASURES)),
-    "relative": ("relative", str, _one_of(RELATIVES)),
-    "scale": ("scale", str, _one_of(SCALES)),
-    "smooth": ("smooth", lambda flag: str(int(flag)), _flag),
-    "opacity": ("opacity", lambda value: f"{value:.2f}", _opacity),
-    "colours": ("colours", str, _one_of(COLOURS)),
-    "outline": ("outline", str, _one_of(OUTLINES)),
+    "measure": ("measure", str, codecs.one_of(MEASURES)),
+    "relative": ("relative", str, codecs.one_of(RELATIVES)),
+    "scale": ("scale", str, codecs.one_of(SCALES)),
+    "smooth": ("smooth", _flag_text, codecs.flag),
+    "opacity": ("opacity", _share_text, codecs.unit),
+    "colours": ("colours", str, codecs.one_of(COLOURS)),
+    "outline": ("outline", str, codecs.one_of(OUTLINES)),
     "source": (
         "source",
         lambda source: "auto" if source is None else str(source),
-        lambda text: None if text == "auto" else _natural(text),
+        lambda text: None if text == "auto" else codecs.natural(text),
     ),
-    "hold": ("hold", lambda flag: str(int(flag)), _flag),
+    "hold": ("hold", _flag_text, codecs.flag),
+    "models": ("models", codecs.write_names, codecs.names),
+    "shows": ("shows", ",".join, codecs.list_of(SHOWS, MAX_MODELS)),
+    "site": ("site", str, codecs.one_of(SITES)),
+    "marks": ("marks", str, codecs.one_of(MARKS)),
+    "pair": ("pair", lambda pair: f"{pair[0] + 1},{pair[1] + 1}", codecs.pair),
+    "category": ("category", str, codecs.name),
+    "token_cut": ("token", _share_text, codecs.unit),
+    "high_cut": ("high", _share_text, codecs.unit),
+    "low_cut": ("low", _share_text, codecs.unit),
+    "third": ("third", str, codecs.one_of(THIRDS)),
+    "context": ("context", _flag_text, codecs.flag),
 }
 _NONE_HAS_A_NAME = ("head", "source")
-_READING = _one_of(READINGS)
-_VIEW = tuple(field for field in _CODECS if field not in ("model", "image", "pins", "active"))
 PARAMETERS = tuple(name for name, _, _ in _CODECS.values())
 
 
-def to_params(selection: Selection) -> dict[str, str]:
-    """The selection as URL parameters. Every field is written, so that a link outlives a changed default."""
+@dataclass(frozen=True)
+class Page:
+    """What one page says of the selection. key: of its viewer in the session; shared: fields beside the viewer's own settings."""
+
+    key: str
+    shared: tuple[str, ...]
+    view: tuple[str, ...]  # settings that the viewer changes and reports
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return self.shared + self.view
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names in this page's links."""
+        return tuple(_CODECS[field][0] for field in self.fields)
+
+
+_LOOK = ("smooth", "opacity", "colours")
+_PLACE = ("image", "pins", "active")
+INSPECT = Page(
+    "viewer",
+    ("model", *_PLACE),
+    ("stage", "reading", "head", "measure", "relative", "scale", *_LOOK, "outline", "source", "hold"),
+)
+COMPARE = Page("compare", ("models", *_PLACE, "pair"), ("stage", "shows", "site", "marks", *_LOOK, "hold"))
+GUIDANCE = Page(
+    "guidance",
+    ("model", *_PLACE, "token_cut", "high_cut", "low_cut"),
+    ("category", "third", "context", "outline", *_LOOK, "hold"),
+)
+
+
+def to_params(selection: Selection, page: Page = INSPECT) -> dict[str, str]:
+    """The selection as URL parameters. Every field of the page is written, so that a link outlives a changed default."""
     return {
-        name: write(value)
-        for field, (name, write, _) in _CODECS.items()
+        _CODECS[field][0]: _CODECS[field][1](value)
+        for field in page.fields
         if (value := getattr(selection, field)) is not None or field in _NONE_HAS_A_NAME
     }
 
 
-def from_params(params: Mapping[str, str], default: Selection) -> tuple[Selection, list[str]]:
+def from_params(
+    params: Mapping[str, str], default: Selection, page: Page = INSPECT
+) -> tuple[Selection, list[str]]:
     """The selection that `params` spell, and one sentence for each value that could not be used.
 
     Missing or unusable values fall back to `default`'s; but a link to an image alone never inherits pixels that
-    were chosen for another picture.
+    were chosen for another picture. The first of several models is the other pages' model.
     """
     problems: list[str] = []
     fields: dict[str, Any] = {}
-    for field, (name, _, read) in _CODECS.items():
+    for field in page.fields:
+        name, _, read = _CODECS[field]
         text = params.get(name)
         if text is None or (text == "" and name != "pins"):
             continue
@@ -163,6 +200,8 @@ def from_params(params: Mapping[str, str], default: Selection) -> tuple[Selectio
             fields[field] = read(text)
         except ValueError as error:
             problems.append(f"The link's {name} = “{_short(text)}” was left out: {error}.")
+    if "models" in fields:
+        fields["model"] = fields["models"][0]
     if "pins" not in fields and fields.get("image", default.image) != default.image:
         fields["pins"] = None
     selection = replace(default, **fields)
@@ -176,29 +215,41 @@ def from_params(params: Mapping[str, str], default: Selection) -> tuple[Selectio
     return selection, problems
 
 
-def view_of(selection: Selection) -> dict[str, Any]:
-    """The settings as the viewer knows them (app.viewer.VIEW): all but model, image and pins."""
-    view = {field: getattr(selection, field) for field in _VIEW}
-    return {**view, "head": "mean" if selection.head is None else selection.head}
+def view_of(selection: Selection, page: Page = INSPECT) -> dict[str, Any]:
+    """The settings as the page's viewer knows them (for Inspect: app.viewer.VIEW)."""
+    view = {field: getattr(selection, field) for field in page.view}
+    if "head" in view:
+        view["head"] = "mean" if selection.head is None else selection.head
+    return view
 
 
 def adopt(
-    selection: Selection, pins: tuple[tuple[int, int], ...], active: int | None, view: Mapping[str, Any]
+    selection: Selection,
+    pins: tuple[tuple[int, int], ...],
+    active: int | None,
+    view: Mapping[str, Any],
+    page: Page = INSPECT,
 ) -> Selection:
     """The selection after what a person did in the viewer. A browser may send anything: what is unusable is left out."""
     texts = {"pins": ";".join(f"{row},{col}" for row, col in pins[-MAX_PINS:])}
     if pins:
         texts["active"] = str(min((active or 0) + 1, len(pins)))
-    for field in _VIEW:
+    for field in page.view:
         if field in view:
-            value = view[field]
-            if isinstance(value, bool):
-                texts[field] = str(int(value))
-            elif value is None:
-                texts[field] = "auto" if field == "source" else ""
-            else:
-                texts[field] = str(value)[:40].replace(" ", "-")
-    return from_params(texts, selection)[0]
+            texts[_CODECS[field][0]] = _told(field, view[field])
+    return from_params(texts, selection, page)[0]
+
+
+def _told(field: str, value: Any) -> str:
+    """A viewer's value as a link would spell it."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if value is None:
+        return "auto" if field == "source" else ""
+    if isinstance(value, list):
+        return ",".join(str(one)[:40] for one in value[:MAX_MODELS])
+    text = str(value)[: codecs.MAX_NAME]
+    return text.replace(" ", "-") if field == "reading" else text
 
 
 def fit_pins(selection: Selection, size: tuple[int, int]) -> tuple[Selection, list[str]]:

@@ -16,9 +16,9 @@ from typing import Any
 import streamlit as st
 
 from app import viewer
-from app.selection import PARAMETERS, Selection, adopt, from_params, to_params
+from app.selection import INSPECT, Page, Selection, adopt, from_params, to_params
 
-VIEWER = "viewer"  # the component's key
+VIEWER = INSPECT.key  # the component's key
 _SELECTION = "selection"
 _WRITTEN = "address as written"
 _REVISION = "viewer revision"
@@ -26,30 +26,39 @@ _TOUCHED = "a widget changed"
 _NOTICES = "notices"
 _UPLOADS = "uploads so far"
 _MINE = "ids of my uploads"
+_SEEN = "seen so far"
 
 
-def begin(default: Selection, whole_run: bool) -> Selection:
+def begin(default: Selection, whole_run: bool, page: Page = INSPECT) -> Selection:
     """The selection, after whatever happened since the last run.
 
     whole_run: the page's script runs, not a fragment alone. Only then may the address say something new: Back and Forward
     run the whole script, while a fragment's run may carry an address that an earlier one has overtaken.
     """
     session = st.session_state
-    address = {name: value for name, value in st.query_params.to_dict().items() if name in PARAMETERS}
+    address = {name: value for name, value in st.query_params.to_dict().items() if name in page.parameters}
     selection: Selection | None = session.get(_SELECTION)
-    report = viewer.parse(session.get(VIEWER))
-    touched = whole_run and session.pop(_TOUCHED, False)
+    report = viewer.parse(session.get(page.key))
+    new = report is not None and report.revision not in (None, revision(page))
+    touched = session.pop(_TOUCHED, False)  # by a widget of a fragment as well
     moved = whole_run and not touched and bool(address) and address != session.get(_WRITTEN)
-    if selection is None or (moved and not _is_new(report)):
-        selection, problems = from_params(address, default)
+    if selection is None or (moved and not new):
+        # What this page's links do not name stays as the other pages left it.
+        start = default if selection is None else _keeping_others(default, selection, page)
+        selection, problems = from_params(address, start, page)
         session[_NOTICES] = problems
-        session[_REVISION] = report.revision if report else None
-    elif report is not None and _is_new(report):
-        selection = adopt(selection, report.pins, report.active, report.view)
-        session[_REVISION] = report.revision
+        _hold_revision(page, report.revision if report else None)
+    elif report is not None and new:
+        selection = adopt(selection, report.pins, report.active, report.view, page)
+        _hold_revision(page, report.revision)
         session[_NOTICES] = []
     session[_SELECTION] = selection
     return selection
+
+
+def _keeping_others(default: Selection, selection: Selection, page: Page) -> Selection:
+    own = {field: getattr(default, field) for field in page.fields}
+    return replace(selection, **own)
 
 
 def again() -> None:
@@ -58,22 +67,35 @@ def again() -> None:
     st.rerun()
 
 
-def _is_new(report: viewer.ViewerResult | None) -> bool:
-    return report is not None and report.revision not in (None, st.session_state.get(_REVISION))
+def waiting() -> bool:
+    """A choice was made that only a run of the whole page can show: a fragment that made it has to ask for one."""
+    return bool(st.session_state.get(_TOUCHED))
 
 
-def revision() -> str | None:
-    """The viewer's last report that the selection holds."""
-    return st.session_state.get(_REVISION)
+def is_news(name: str, value: Any) -> bool:
+    """Whether `value` is another one than when this was last asked under that name."""
+    seen = st.session_state.setdefault(_SEEN, {})
+    news = seen.get(name) != value
+    seen[name] = value
+    return news
 
 
-def commit(selection: Selection, problems: list[str] | None = None) -> None:
+def revision(page: Page = INSPECT) -> str | None:
+    """The last report of the page's viewer that the selection holds."""
+    return st.session_state.get(_REVISION, {}).get(page.key)
+
+
+def _hold_revision(page: Page, held: str | None) -> None:
+    st.session_state[_REVISION] = {**st.session_state.get(_REVISION, {}), page.key: held}
+
+
+def commit(selection: Selection, problems: list[str] | None = None, page: Page = INSPECT) -> None:
     """Keeps the selection and writes it to the address bar; `problems` are shown until the next act."""
     st.session_state[_SELECTION] = selection
     if problems:
         notice(*problems)
-    address = to_params(selection)
-    if st.session_state.get(_WRITTEN) != address:
+    address = to_params(selection, page)
+    if st.session_state.get(_WRITTEN) != address or not st.query_params:
         st.session_state[_WRITTEN] = address
         st.query_params.update(address)
 
@@ -85,11 +107,11 @@ def hold(selection: Selection, problems: list[str]) -> None:
         notice(*problems)
 
 
-def address(selection: Selection, page: str) -> str:
-    """The whole link to what is shown; `page`: the page's address without parameters."""
+def address(selection: Selection, url: str, page: Page = INSPECT) -> str:
+    """The whole link to what is shown; `url`: the page's address, its parameters are replaced."""
     from urllib.parse import urlencode
 
-    return f"{page.partition('?')[0]}?{urlencode(to_params(selection), safe=',;')}"
+    return f"{url.partition('?')[0]}?{urlencode(to_params(selection, page), safe=',;')}"
 
 
 def notice(*sentences: str) -> None:
@@ -109,11 +131,16 @@ def choose(**fields: Any) -> None:
     st.session_state[_NOTICES] = []
 
 
-def bound(field: str, value: Any) -> dict[str, Any]:
-    """Keyword arguments that make a widget show `value` and write the person's choice to that field."""
+def bound(field: str, value: Any, take: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Keyword arguments that make a widget show `value` and write the person's choice to that field.
+
+    take: what the choice changes, where that is not the field alone: the choice → fields.
+    """
     key = f"choose {field}"
-    st.session_state[key] = value
-    return {"key": key, "on_change": _chosen, "args": (field, key)}
+    # Only where it differs: what is set here overrides the widget, and a slider that has moved on meanwhile would snap back.
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+    return {"key": key, "on_change": _chosen, "args": (field, key, take)}
 
 
 def shown(field: str) -> Any:
@@ -121,8 +148,9 @@ def shown(field: str) -> Any:
     return st.session_state.get(f"choose {field}")
 
 
-def _chosen(field: str, key: str) -> None:
-    choose(**{field: st.session_state[key]})
+def _chosen(field: str, key: str, take: Callable[[Any], dict[str, Any]] | None) -> None:
+    value = st.session_state[key]
+    choose(**(take(value) if take else {field: value}))
 
 
 def upload_slot(take: Callable[[bytes, str], None]) -> dict[str, Any]:

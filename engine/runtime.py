@@ -18,21 +18,20 @@ from collections import OrderedDict
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from engine import images
-from engine.cache import ByteCache, TieredCache, TierInfo
-from engine.catalogue import ModelCard, card, models_dir, read_catalogue
-from engine.checkpoints import load, read_header, state_hash
+from engine.cache import TieredCache, TierInfo
+from engine.catalogue import ModelCard
 from engine.costs import Costs, costs
 from engine.errors import LoupeError
 from engine.gradients import GradientMatrix, gradient_matrix, guided
 from engine.influence import Influence, influence
 from engine.losses import IGNORED
 from engine.segmenter import Segmenter
+from engine.shelf import LoadedModel, Shelf, file_state, remember
 from engine.trace import Pyramid, Trace, tensor_bytes, to_device
 from engine.turns import CLICK, JOB, Turns
 
@@ -49,14 +48,6 @@ class CacheInfo:
     host: TierInfo
     hits: int
     misses: int
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    segmenter: Segmenter
-    card: ModelCard
-    backbone_hash: str
-    bytes: int
 
 
 class Engine:
@@ -89,12 +80,9 @@ class Engine:
         if precision == "bf16" and self.device.type != "cuda":
             raise LoupeError(f"precision bf16 needs a CUDA device, this is {self.device.type}")
         self.precision = precision
-        self._folder = models_dir
+        self._shelf = Shelf(models_dir, self.device, model_bytes)
         self._turns = Turns()
-        self._lock = threading.RLock()  # of the small tables; never held while a model is read
-        self._loading = threading.Lock()
-        self._catalogue: tuple[Any, dict[str, ModelCard], dict[str, str]] | None = None
-        self._models = ByteCache(model_bytes)
+        self._lock = threading.Lock()  # of the table of files
         accelerator = self.device.type != "cpu"
         self._traces = TieredCache(
             device_bytes if accelerator else 0,
@@ -103,18 +91,17 @@ class Engine:
             to_device=lambda value: to_device(value, self.device),
         )
         self._files: OrderedDict[tuple, images.LoadedImage] = OrderedDict()
-        self._cards: OrderedDict[tuple, ModelCard] = OrderedDict()
         self._hits = self._misses = 0
 
     # ---------------------------------------------------------------- models
 
     def models(self) -> dict[str, ModelCard]:
         """The catalogue: id → card, demo models first. Read again when the folder's files change."""
-        return dict(self._read_catalogue()[0])
+        return self._shelf.models()
 
     def problems(self) -> dict[str, str]:
         """Files of the models folder that cannot be used → why."""
-        return dict(self._read_catalogue()[1])
+        return self._shelf.problems()
 
     def card(self, model: str | Path) -> ModelCard:
         """The card of a catalogue id or of a checkpoint's path.
@@ -122,22 +109,11 @@ class Engine:
         Raises:
             LoupeError: neither.
         """
-        name = str(model)
-        cards, problems = self._read_catalogue()
-        if name in cards:
-            return cards[name]
-        path = Path(name)
-        if path.suffix == ".safetensors" or path.exists():
-            return self._card_of(path)
-        if f"{name}.safetensors" in problems:
-            raise LoupeError(problems[f"{name}.safetensors"])
-        raise LoupeError(
-            f'no model "{name}": known are {", ".join(cards) or "none"}; a path to a .safetensors checkpoint works too'
-        )
+        return self._shelf.card(model)
 
     def segmenter(self, model: str | Path) -> Segmenter:
         """The model itself, in evaluation mode on the engine's device; shared, so do not train it."""
-        return self._load(model).segmenter
+        return self._shelf.load(model).segmenter
 
     # ---------------------------------------------------------------- images and traces
 
@@ -153,13 +129,13 @@ class Engine:
             return source
         if not isinstance(source, str | os.PathLike):
             return images.load_image(source, long_side)
-        key = (*_state(Path(source)), long_side)
+        key = (*file_state(Path(source)), long_side)
         with self._lock:
             known = self._files.get(key)
         if known is None:
             known = images.load_image(source, long_side)
             with self._lock:
-                _remember(self._files, key, known)
+                remember(self._files, key, known)
         return known
 
     def trace(
@@ -181,7 +157,7 @@ class Engine:
         Raises:
             LoupeError: unknown model, unreadable checkpoint or image; what is cached stays.
         """
-        loaded, picture = self._load(model), self.image(image, long_side)
+        loaded, picture = self._shelf.load(model), self.image(image, long_side)
         key = ("trace", loaded.card.hash, picture.hash, images.VERSION, self.precision, str(self.device))
         trace = self._traces.get(key)
         if trace is None:
@@ -217,7 +193,7 @@ class Engine:
         Raises:
             LoupeError: as `trace`, and a site, pixel or category that does not exist.
         """
-        loaded, picture = self._load(model), self.image(image, long_side)
+        loaded, picture = self._shelf.load(model), self.image(image, long_side)
         row, col = images.cell(*pixel, picture.original_size, picture.size)
         with self._turns.take(priority), self._autocast():
             with torch.no_grad():
@@ -241,7 +217,7 @@ class Engine:
         Raises:
             LoupeError: as `trace`; a model without a guide branch; labels of another size, or none that the model knows.
         """
-        loaded, picture = self._load(model), self.image(image, long_side)
+        loaded, picture = self._shelf.load(model), self.image(image, long_side)
         guided(loaded.segmenter)
         if truth.shape != picture.size:
             said, wanted = ("×".join(map(str, s)) for s in (truth.shape, picture.size))
@@ -259,7 +235,7 @@ class Engine:
 
         The time is honest only while nothing else uses the device: the engine keeps others waiting meanwhile.
         """
-        loaded = self._load(model)
+        loaded = self._shelf.load(model)
         with self._turns.take(priority), self._autocast():
             return costs(loaded.segmenter, size)
 
@@ -272,7 +248,7 @@ class Engine:
 
     # ---------------------------------------------------------------- inside
 
-    def _trace(self, loaded: _Loaded, picture: images.LoadedImage, key: tuple) -> Trace:
+    def _trace(self, loaded: LoadedModel, picture: images.LoadedImage, key: tuple) -> Trace:
         start = time.perf_counter()
         with torch.no_grad(), self._autocast():
             pyramid = self._pyramid(loaded, picture)
@@ -288,7 +264,7 @@ class Engine:
         self._traces.put(key, trace, tensor_bytes(trace) + later)
         return trace
 
-    def _pyramid(self, loaded: _Loaded, picture: images.LoadedImage) -> Pyramid:
+    def _pyramid(self, loaded: LoadedModel, picture: images.LoadedImage) -> Pyramid:
         spec = loaded.segmenter.spec
         key = (
             "pyramid",
@@ -308,57 +284,6 @@ class Engine:
 
     def _autocast(self):
         return torch.autocast("cuda", torch.bfloat16) if self.precision == "bf16" else nullcontext()
-
-    def _load(self, model: str | Path) -> _Loaded:
-        described = self.card(model)
-        loaded = self._models.get(described.hash)
-        if loaded is None:
-            with self._loading:
-                loaded = self._models.get(described.hash)
-                if loaded is None:
-                    checkpoint = load(described.path, self.device)
-                    weights = sum(t.nbytes for t in checkpoint.segmenter.state_dict().values())
-                    loaded = _Loaded(
-                        checkpoint.segmenter, described, state_hash(checkpoint.segmenter.backbone), weights
-                    )
-                    self._models.put(described.hash, loaded, weights)
-        return loaded if loaded.card is described else replace(loaded, card=described)
-
-    def _card_of(self, path: Path) -> ModelCard:
-        key = _state(path)
-        with self._lock:
-            known = self._cards.get(key)
-        if known is None:
-            known = card(read_header(path))
-            with self._lock:
-                _remember(self._cards, key, known)
-        return known
-
-    def _read_catalogue(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
-        folder = models_dir(self._folder)
-        state = (
-            folder,
-            *sorted((_state(path) for path in folder.glob("*.safetensors")), key=str),
-        )
-        with self._lock:
-            if self._catalogue is None or self._catalogue[0] != state:
-                self._catalogue = (state, *read_catalogue(folder))
-            return self._catalogue[1], self._catalogue[2]
-
-
-def _state(path: Path) -> tuple:
-    """What changes when a file does: reading it again is only worth while then. A file that is not there has a state too."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return (str(path.absolute()),)
-    return (str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
-
-
-def _remember(table: OrderedDict, key: tuple, value: Any, most: int = 16) -> None:
-    table[key] = value
-    while len(table) > most:
-        table.popitem(last=False)
 
 
 def _device(name: str) -> torch.device:

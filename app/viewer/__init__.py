@@ -22,8 +22,22 @@ does this:
 
 from __future__ import annotations
 
-from app.viewer.component import ViewerResult, parse, viewer
+from app.viewer.component import Board, ViewerResult, compare, guidance, parse, viewer
 from app.viewer.files import FILES, folder, version
-from app.viewer.payload import VIEW, describe
+from app.viewer.payload import VIEW, describe, describe_guidance, pane
 
-__all__ = ["FILES", "VIEW", "ViewerResult", "describe", "folder", "parse", "version", "viewer"]
+__all__ = [
+    "FILES",
+    "VIEW",
+    "Board",
+    "ViewerResult",
+    "compare",
+    "describe",
+    "describe_guidance",
+    "folder",
+    "guidance",
+    "pane",
+    "parse",
+    "version",
+    "viewer",
+]

@@ -1,15 +1,17 @@
 // Values → colours: perceptual maps, and an opacity that follows the value so that the photo stays visible.
 
-import { TABLES } from "./luts.js";
+import { DIVERGING, TABLES } from "./luts.js";
 
 export const MAPS = Object.keys(TABLES);
+export const DIFFERENCES = Object.keys(DIVERGING)[0]; // the map of differences, with a scale that is symmetric about 0
+const ALL = { ...TABLES, ...DIVERGING };
 
 const raw = {};
 
 /** 256 × RGB of a colour map. */
 export function table(name) {
-  const key = TABLES[name] ? name : MAPS[0];
-  raw[key] ??= Uint8Array.from(atob(TABLES[key]), (letter) => letter.charCodeAt(0));
+  const key = ALL[name] ? name : MAPS[0];
+  raw[key] ??= Uint8Array.from(atob(ALL[key]), (letter) => letter.charCodeAt(0));
   return raw[key];
 }
 

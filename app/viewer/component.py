@@ -58,18 +58,27 @@ def _nothing() -> None:
     return None
 
 
-_mount = component(
-    "loupe_viewer",
-    css=text("viewer.css"),
-    js=text("bootstrap.js").replace("__VERSION__", version()),
-)
+class Board:
+    """One of our components: a module whose `mount` the bootstrap calls, and its style sheets."""
+
+    def __init__(self, name: str, module: str, *styles: str) -> None:
+        script = text("bootstrap.js").replace("__VERSION__", version()).replace("__MODULE__", module)
+        self._mount = component(name, css="\n".join(map(text, styles)), js=script)
+
+    def __call__(
+        self, data: Mapping[str, Any], key: str, *, on_change: Callable[[], None] | None = None
+    ) -> ViewerResult:
+        """Mount it and return what it last reported.
+
+        `data` is described in app.viewer.payload; `key` keeps the canvas mounted across reruns. `on_change` runs before
+        the next script run whenever the person changed something.
+        """
+        raw = self._mount(
+            data=dict(data), key=key, on_state_change=on_change or _nothing, on_expired_change=_nothing
+        )
+        return parse(raw) or ViewerResult()
 
 
-def viewer(data: Mapping[str, Any], key: str, *, on_change: Callable[[], None] | None = None) -> ViewerResult:
-    """Mount the viewer and return what it last reported.
-
-    `data` is described in app.viewer.payload; `key` keeps the canvas mounted across reruns. `on_change` runs before the
-    next script run whenever the person changed something.
-    """
-    raw = _mount(data=dict(data), key=key, on_state_change=on_change or _nothing, on_expired_change=_nothing)
-    return parse(raw) or ViewerResult()
+viewer = Board("loupe_viewer", "main", "viewer.css")
+guidance = Board("loupe_guidance", "guidance", "viewer.css", "panes.css", "guidance.css")
+compare = Board("loupe_compare", "compare", "viewer.css", "panes.css")

@@ -6,6 +6,7 @@
 import { paint, ramp } from "./colour.js";
 import { RINGS, el, setHidden, setStyle } from "./dom.js";
 import { toFrame } from "./geometry.js";
+import { Hatch } from "./hatch.js";
 import { outline } from "./labels.js";
 
 // Truth is black with a thin white edge, the prediction white with a thin dark one, narrow enough to leave a truth below it
@@ -13,7 +14,9 @@ import { outline } from "./labels.js";
 const STROKES = {
   truth: [[4.2, "rgb(255 255 255 / 0.85)"], [3, "#000"]],
   prediction: [[2, "rgb(0 0 0 / 0.45)"], [1.2, "#fff"]],
+  guide: [[2.6, "rgb(0 0 0 / 0.6)"], [1.6, "#fff"]],
 };
+const DASHED = { guide: [5, 4] }; // CSS pixels
 
 export class Layers {
   constructor(frame, { onPin }) {
@@ -24,11 +27,12 @@ export class Layers {
     this.overlay = el("canvas.overlay", { width: 1, height: 1 });
     this.scene = el("div.scene", {}, this.photo, this.overlay);
     this.lines = el("canvas.lines");
+    this.hatch = new Hatch();
     this.queryBox = el("div.box.query", { hidden: true });
     this.sourceBox = el("div.box.source", { hidden: true });
     this.cross = el("div.cross", { hidden: true });
     this.rings = el("div.rings");
-    frame.append(this.scene, this.lines, this.sourceBox, this.queryBox, this.cross, this.rings);
+    frame.append(this.scene, this.hatch.node, this.lines, this.sourceBox, this.queryBox, this.cross, this.rings);
     this.context = this.overlay.getContext("2d");
     this.outlines = {};
     this.width = this.height = 0;
@@ -37,7 +41,9 @@ export class Layers {
 
   setImage(image, url) {
     this.image = image;
+    this.labels = null;
     this.outlines = {};
+    this.hatch.set([]);
     this.photo.setAttribute("aria-label", image.name);
     this.url = url;
     this.showPhoto(url);
@@ -113,14 +119,15 @@ export class Layers {
     this.scene.style.cssText = `left:${100 * left}%;top:${100 * top}%;width:${100 * zoom}%;height:${100 * zoom}%`;
     setStyle(this.photo, "image-rendering", this.image && zoom * this.width > 3 * this.image.width ? "pixelated" : "auto");
     this.drawLines();
+    this.drawHatch();
     this.placePins();
     this.box(this.queryBox, this.queryCell);
     this.box(this.sourceBox, this.sourceCell);
   }
 
-  /** Marks the probe: its query cell, and a cross at the pixel. `at` in 0 … 1 of the image; null hides. */
+  /** Marks the probe: its query cell where there is one, and a cross at the pixel. `at` in 0 … 1 of the image; null hides. */
   mark(at, ringed, row, col, rows, cols) {
-    this.queryCell = at ? [row, col, rows, cols] : null;
+    this.queryCell = at && rows ? [row, col, rows, cols] : null;
     this.box(this.queryBox, this.queryCell);
     setHidden(this.cross, !at || ringed);
     if (!at || ringed) return;
@@ -148,9 +155,9 @@ export class Layers {
 
   // ------------------------------------------------------------------ outlines
 
-  /** "none", "prediction", "truth" or "both" → names of those that can be drawn, lowest first. */
+  /** "none", a name of the labels, "both" (truth and prediction) or a list of names → names of those that can be drawn, lowest first. */
   setOutline(which) {
-    if (this.which !== which) {
+    if (String(this.which) !== String(which)) {
       this.which = which;
       this.drawLines();
     }
@@ -158,7 +165,7 @@ export class Layers {
   }
 
   drawn() {
-    const shown = this.which === "both" ? ["truth", "prediction"] : [this.which];
+    const shown = Array.isArray(this.which) ? this.which : this.which === "both" ? ["truth", "prediction"] : [this.which];
     return this.labels ? shown.filter((name) => this.labels[name]) : [];
   }
 
@@ -181,12 +188,23 @@ export class Layers {
         context.moveTo(runs[i] * sx + left * this.lines.width, runs[i + 1] * sy + top * this.lines.height);
         context.lineTo(runs[i + 2] * sx + left * this.lines.width, runs[i + 3] * sy + top * this.lines.height);
       }
+      context.setLineDash((DASHED[name] ?? []).map((length) => length * ratio));
       for (const [width, colour] of STROKES[name]) {
         context.lineWidth = width * ratio;
         context.strokeStyle = colour;
         context.stroke();
       }
     }
+  }
+
+  /** Areas marked by shape: [{mask, pattern}], see hatch.js; [] for none. */
+  setHatch(areas) {
+    this.hatch.set(areas, this.image.height, this.image.width);
+    this.drawHatch();
+  }
+
+  drawHatch() {
+    this.hatch.draw(this.width, this.height, this.view);
   }
 
   // ------------------------------------------------------------------ pins

@@ -10,14 +10,7 @@ import { alikeHere } from "./readers.js";
 import { format, largestOf } from "./scale.js";
 import { sinks } from "./sinks.js";
 import { needsExtras } from "./stage.js";
-
-// For tests and the benchmark: the last row and map that were drawn, and how long hovers took. Cheap, so always on.
-const debug = (globalThis.__loupe ??= { weights: null, map: null, timings: [], frames: 0 });
-const afterPaint = new MessageChannel(); // a message posted in an animation frame arrives once that frame is painted
-const posted = [];
-afterPaint.port1.onmessage = () => {
-  for (const timing of posted.splice(0)) timing.painted = performance.now();
-};
+import { debug, time } from "./timing.js";
 
 export class Painter {
   constructor(viewer) {
@@ -236,13 +229,6 @@ export class Painter {
       });
   }
 
-  time(timing) {
-    debug.timings.push(timing);
-    if (debug.timings.length > 5000) debug.timings.splice(0, 1000);
-    posted.push(timing);
-    afterPaint.port2.postMessage(0);
-  }
-
   done(began, own, reading) {
     const { event } = this;
     this.event = null;
@@ -252,7 +238,7 @@ export class Painter {
     debug.map = reading?.values ?? null;
     debug.shape = reading ? [reading.rows, reading.cols] : null;
     debug.state = this.viewer.state;
-    if (event) this.time({ event: event.timeStamp, handled: this.handled, began, drawn: performance.now() });
+    if (event) time({ event: event.timeStamp, handled: this.handled, began, drawn: performance.now() });
     if (reading || !this.viewer.probe()) this.viewer.root.dataset.ready = "1";
   }
 }

@@ -37,6 +37,26 @@ VIEW: dict[str, Any] = {
 }
 
 
+def describe_guidance(
+    trace: Trace,
+    key: str,
+    classes: Sequence[Mapping[str, str]],
+    *,
+    pins: Sequence[tuple[int, int]] = (),
+    active: int = 0,
+    view: Mapping[str, Any] | None = None,
+    revision: str | None = None,
+) -> dict[str, Any]:
+    """The Guidance viewer's data: as `describe`, with the address of both branches instead of stages. `view`: see guidance.js."""
+    given = describe(trace, key, classes, pins=pins, active=active, revision=revision)
+    kept = ("model", "image", "classes", "maps", "pins", "active", "revision")
+    return {
+        **{name: given[name] for name in kept},
+        "guidance": f"tensors/{key}/guidance",
+        "view": dict(view or {}),
+    }
+
+
 def describe(
     trace: Trace,
     key: str,
@@ -84,3 +104,13 @@ def describe(
         "active": active,
         "revision": revision,
     }
+
+
+def pane(
+    trace: Trace, key: str, classes: Sequence[Mapping[str, str]], sites: Sequence[str]
+) -> dict[str, Any]:
+    """One model's part of Compare's data. sites: where its influence can be asked for."""
+    given = describe(trace, key, classes)
+    context = trace.guidance is not None and trace.guidance.context_query is not None
+    shared = {name: given[name] for name in ("model", "classes", "tensors", "maps", "stages")}
+    return {"key": key, **shared, "sites": list(sites), "context": context}

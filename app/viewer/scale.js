@@ -44,6 +44,12 @@ export function linear(bottom, top) {
   return { log: false, middle: null, low: bottom, span, bottom, top: bottom + span, ticks: linearTicks(bottom, bottom + span) };
 }
 
+/** Differences: symmetric about 0, which lies at `middle`, so that opacity follows their size. */
+export function diverging(largest) {
+  const reach = largest > 0 ? largest : 1;
+  return { ...linear(-reach, reach), middle: 0.5 };
+}
+
 /**
  * Logarithmic between fixed multiples, so that pictures of different pixels, stages and models compare. Opacity follows the
  * distance from ×1, which lies at `middle` of 0 … 1: what is no more than usual leaves the photo as it is.

@@ -7,18 +7,24 @@ const DEFAULTS = {
 const MEMORY = 60; // reports remembered; an older revision counts as unknown
 export const MOST_PINS = 9;
 
-/** {pins, active, view} of Python's data, with the accepted spellings of a few settings; what is not given is taken from `before`. */
+/** {pins, active, view} of Python's data; settings that are not given are taken from `before`, then from `defaults`. */
+export function given(data, before = {}, defaults = {}) {
+  const view = { ...defaults };
+  for (const name of Object.keys(defaults)) if (before[name] !== undefined) view[name] = before[name];
+  for (const name of Object.keys(defaults)) if (data.view?.[name] !== undefined) view[name] = data.view[name];
+  const pins = (data.pins ?? []).slice(0, MOST_PINS).map((pin) => [pin[0], pin[1]]);
+  const active = pins.length ? Math.min(Math.max(0, data.active ?? 0), pins.length - 1) : null;
+  return { pins, active, view };
+}
+
+/** The same of Inspect's data, with the accepted spellings of a few settings. */
 export function incoming(data, before = {}) {
-  const view = { ...DEFAULTS };
-  for (const name of Object.keys(DEFAULTS)) if (before[name] !== undefined) view[name] = before[name];
-  for (const name of Object.keys(DEFAULTS)) if (data.view?.[name] !== undefined) view[name] = data.view[name];
+  const { pins, active, view } = given(data, before, DEFAULTS);
   if (view.scale === "log") view.scale = "uniform";
   if (typeof view.relative === "boolean") view.relative = view.relative ? "relative" : "raw";
   view.head ??= "mean";
   const names = data.stages.map((stage) => stage.name);
   if (!names.includes(view.stage)) view.stage = names[names.length - 1];
-  const pins = (data.pins ?? []).slice(0, MOST_PINS).map((pin) => [pin[0], pin[1]]);
-  const active = pins.length ? Math.min(Math.max(0, data.active ?? 0), pins.length - 1) : null;
   return { pins, active, view };
 }
 
@@ -27,9 +33,10 @@ const flat = ({ pins, active, view }) => ({ pins: { pins, active }, ...view });
 const nested = ({ pins, ...view }) => ({ ...pins, view });
 
 export class Link {
-  /** `send(state)` hands {pins, active, view, revision} to Python. */
-  constructor(send) {
+  /** `send(state)` hands {pins, active, view, revision} to Python; `read(data, before)` makes the state of Python's data. */
+  constructor(send, read = incoming) {
     this.send = send;
+    this.read = read;
     this.name = Math.random().toString(36).slice(2, 8);
     this.count = 0;
     this.known = new Map(); // revision → what Python had then, flat
@@ -40,11 +47,11 @@ export class Link {
   adopt(data, local) {
     const revision = data.revision ?? "";
     const base = this.known.get(revision);
-    const given = flat(incoming(data, base));
-    this.remember(revision, given);
-    if (!local || !base) return nested(given);
+    const told = flat(this.read(data, base));
+    this.remember(revision, told);
+    if (!local || !base) return nested(told);
     const merged = flat(local);
-    for (const name of Object.keys(given)) if (!same(given[name], base[name])) merged[name] = given[name];
+    for (const name of Object.keys(told)) if (!same(told[name], base[name])) merged[name] = told[name];
     return nested(merged);
   }
 

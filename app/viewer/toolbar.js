@@ -5,7 +5,7 @@ import { el, setHidden, setText } from "./dom.js";
 import { READINGS } from "./readings.js";
 
 /** A segmented control: options [{value, text, icon, hint}]. */
-function segments(label, options, choose) {
+export function segments(label, options, choose) {
   const buttons = options.map((option) => {
     const button = el(
       "button.segment",
@@ -31,7 +31,7 @@ function segments(label, options, choose) {
   };
 }
 
-function choice(label, choose) {
+export function choice(label, choose) {
   const select = el("select", { "aria-label": label, on: { change: () => choose(select.value) } });
   return {
     node: el("label.choice", {}, el("span", { text: label }), select),

@@ -112,10 +112,19 @@ def _look(whole_run: bool) -> Look | None:
         reasons = "".join(f"\n- {markdown(name)}: {markdown(why)}" for name, why in engine.problems().items())
         st.error(f"There is no model to look into: assets/models holds no usable checkpoint.{reasons}")
         return None
-    opening = _opening(cards)
+    readers = {name: card for name, card in cards.items() if card.sources is not None}
+    if not readers:
+        st.info(
+            "No model here has a query update to look into. Compare shows what their decisions depend on."
+        )
+        return None
+    opening = _opening(readers)
     selection = state.begin(opening, whole_run)
     problems: list[str] = []
-    if selection.model not in cards:
+    if selection.model in cards and selection.model not in readers:
+        problems.append(_without(cards[selection.model], opening.model))
+        selection = replace(selection, model=opening.model)
+    elif selection.model not in cards:
         why = engine.problems().get(f"{selection.model}.safetensors")
         why = why or f"There is no model “{selection.model[:40]}”"
         problems.append(f"{why}; {opening.model} is shown.")
@@ -128,6 +137,7 @@ def _look(whole_run: bool) -> Look | None:
         selection = replace(selection, image=opening.image, pins=opening.pins, active=0)
     selection, outside = fit_pins(selection, picture.image.original_size)
     card = cards[selection.model]
+    picture = replace(picture, truth=picture.truth_for(card.classes))
     try:
         with st.spinner(f"Tracing {markdown(picture.title)} with {markdown(card.id)} …", show_time=True):
             trace = engine.trace(selection.model, picture.image)
@@ -138,19 +148,23 @@ def _look(whole_run: bool) -> Look | None:
             st.button("Back to the demo model", on_click=state.choose, kwargs={"model": opening.model})
         return None
     stages = {stage.name: (stage.sources, stage.heads, stage.source_count) for stage in trace.stages}
-    if not stages:
-        st.info(f"{markdown(card.title)} has no query update to look into: choose another model.")
-        frame.sidebar(selection, picture, card, trace)
-        return None
     selection, other = fit_stage(selection, stages)
     state.hold(selection, [*problems, *outside, *other])
     return Look(selection, card, picture, trace)
 
 
+def _without(card: ModelCard, shown: str) -> str:
+    """Why a model without a query update is not shown here, and where it is."""
+    where = (
+        "Its guidance is on the Guidance page." if card.method == "hfgd" else "Compare shows its influence."
+    )
+    return f"{card.id} has no query update; {shown} is shown. {where}"
+
+
 def warm_up() -> None:
     """Makes the trace that a visitor without a link meets, so that the first one need not wait for torch."""
     engine = process.engine()
-    cards = engine.models()
+    cards = {name: card for name, card in engine.models().items() if card.sources is not None}
     if cards:
         opening = _opening(cards)
         engine.trace(opening.model, process.gallery().get(opening.image).image)

@@ -20,15 +20,15 @@ GALLERY = "gallery"
 
 def sidebar(selection: Selection, picture: Picture, card: ModelCard, trace: Trace) -> None:
     """The shared selection: image, model, stage."""
-    _image(selection, picture)
-    cards = process.engine().models()
+    image(selection, picture)
+    cards = {name: card for name, card in process.engine().models().items() if card.sources is not None}
     st.selectbox(
         "Model",
         list(cards),
         format_func=lambda name: cards[name].title,
         **state.bound("model", selection.model),
     )
-    st.html(f'<p class="lp-note">{_about(card)}</p>')
+    st.html(f'<p class="lp-note">{about(card)}</p>')
     stages = [stage.name for stage in trace.stages]
     if stages:
         st.segmented_control(
@@ -36,7 +36,7 @@ def sidebar(selection: Selection, picture: Picture, card: ModelCard, trace: Trac
         )
 
 
-def _image(selection: Selection, picture: Picture) -> None:
+def image(selection: Selection, picture: Picture) -> None:
     gallery = process.gallery()
     known = "labels known" if picture.truth is not None else "labels unknown"
     reduced = f", traced at {size(picture.image.size)}" if picture.image.reduced else ""
@@ -70,7 +70,7 @@ def _uploaded(data: bytes, name: str) -> None:
     state.choose(image=picture.id, pins=None, active=0)
 
 
-def _about(card: ModelCard) -> str:
+def about(card: ModelCard) -> str:
     parts = [f"{number(card.parameters / 1e6)} M parameters"]
     if card.mIoU is not None:
         parts.append(

@@ -46,7 +46,7 @@ class ContextEncoder(nn.Module):
         self.project = nn.Conv2d(width, channels, 1)
 
     def forward(
-        self, f3: Float[Tensor, "b c y x"], f2: Float[Tensor, "b c h w"]
+        self, f3: Float[Tensor, "b c3 y x"], f2: Float[Tensor, "b c2 h w"]
     ) -> tuple[Float[Tensor, "b c y x"], Float[Tensor, "b s d"], Float[Tensor, "b s d"]]:
         """(F_h, queries with 1/√d folded in, keys)."""
         grid = (f3.shape[-2], f3.shape[-1])

@@ -196,3 +196,66 @@ def test_a_base_path(store):
     client = TestClient(Starlette(routes=routes(store, "/some/base/")))
     assert client.get(f"/some/base/tensors/{key}/maps").status_code == 200
     assert client.get(f"/tensors/{key}/maps").status_code == 404
+
+
+@pytest.fixture
+def asked():
+    """Routes over a stand-in for the engine: what it was asked, and what it answers."""
+    from engine.influence import Influence
+
+    calls = []
+
+    def ask(trace, pixel, site):
+        calls.append((pixel, site))
+        if site == "f9":
+            raise LoupeError('no site "f9": choose f3, image')
+        return Influence(site, torch.full((2, 3), 1 / 6), 4.5, 1.25, 2, 0)
+
+    store = Store()
+    return store, TestClient(Starlette(routes=routes(store, ask=ask))), calls
+
+
+def test_an_influence_is_asked_for_by_pixel_and_site(asked):
+    store, client, calls = asked
+    key = store.put(make()[0])
+    answer = client.get(f"/tensors/{key}/influence?row=5&col=90&site=f2")
+    assert answer.status_code == 200 and calls == [((5, 90), "f2")]
+    assert load(answer.content)["shares"].shape == (2, 3)
+    assert b'\\"margin\\": 1.25' in answer.content and b'\\"total\\": 4.5' in answer.content
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("", "row=…&col=…"),
+        ("row=x&col=1", "row=…&col=…"),
+        ("row=64&col=1", "outside"),
+        ("row=0&col=-1", "outside"),
+        ("row=0&col=0&site=f9", "no site"),
+    ],
+)
+def test_influences_that_cannot_be_are_refused_in_a_sentence(asked, query, words):
+    store, client, _ = asked
+    key = store.put(make()[0])
+    answer = client.get(f"/tensors/{key}/influence?{query}")
+    assert answer.status_code == 400 and words in answer.text
+
+
+def test_an_influence_that_waits_can_be_stopped(asked):
+    store, client, calls = asked
+    key = store.put(make()[0])
+    entry = store.get(key)
+    assert entry is not None
+    with ThreadPoolExecutor() as pool:
+        with entry.lock:  # somebody else is being answered
+            waiting = pool.submit(client.get, f"/tensors/{key}/influence?row=1&col=1&viewer=me")
+            while "me" not in entry.asked:
+                time.sleep(0.01)
+            assert client.get(f"/tensors/{key}/influence?viewer=me&stop=1").status_code == 409
+            assert waiting.result(10).status_code == 409
+        assert calls == []
+
+
+def test_without_an_engine_nobody_is_given_an_influence(store, client):
+    key = store.put(make()[0])
+    assert "no engine" in client.get(f"/tensors/{key}/influence?row=1&col=1").text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import fields, replace
 from urllib.parse import parse_qsl, urlencode
@@ -10,6 +11,10 @@ import pytest
 
 from app.selection import (
     COLOURS,
+    COMPARE,
+    GUIDANCE,
+    INSPECT,
+    MARKS,
     MAX_PINS,
     MEASURES,
     OUTLINES,
@@ -17,6 +22,10 @@ from app.selection import (
     READINGS,
     RELATIVES,
     SCALES,
+    SHOWS,
+    SITES,
+    THIRDS,
+    Page,
     Selection,
     adopt,
     fit_pins,
@@ -55,28 +64,56 @@ def some(seed: int) -> Selection:
         outline=draw.choice(OUTLINES),
         source=draw.choice([None, 0, 13, 4095]),
         hold=draw.random() < 0.5,
+        models=("cpt",) if draw.random() < 0.2 else ("a, b", "50%2C", "ö", "x;y")[: draw.randint(1, 4)],
+        shows=tuple(draw.choice(SHOWS) for _ in range(draw.randint(1, 4))),
+        site=draw.choice(SITES),
+        marks=draw.choice(MARKS),
+        pair=draw.choice([(0, 1), (2, 0), (1, 3)]),
+        category=draw.choice(["tree", "traffic light", "ö, x"]),
+        token_cut=draw.randrange(101) / 100,
+        high_cut=draw.randrange(101) / 100,
+        low_cut=draw.randrange(101) / 100,
+        third=draw.choice(THIRDS),
+        context=draw.random() < 0.5,
     )
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_a_link_says_the_whole_selection(seed):
+def kept(selection: Selection, page: Page) -> dict[str, object]:
+    """What a link of the page says."""
+    return {field: getattr(selection, field) for field in page.fields if field != "pins"}
+
+
+@pytest.mark.parametrize("page", [INSPECT, COMPARE, GUIDANCE], ids=lambda page: page.key)
+@pytest.mark.parametrize("seed", range(100))
+def test_a_link_says_the_whole_selection(seed, page):
     selection, other = some(seed), some(seed + 1000)
     if selection.pins is None:
         selection = replace(selection, active=0)
-    link = urlencode(to_params(selection))
-    again, problems = from_params(dict(parse_qsl(link, keep_blank_values=True)), other)
+    link = urlencode(to_params(selection, page))
+    again, problems = from_params(dict(parse_qsl(link, keep_blank_values=True)), other, page)
     assert problems == []
-    assert replace(again, pins=None) == replace(selection, pins=None)
+    assert kept(again, page) == kept(selection, page)
     # Pins that were never chosen are not inherited from another picture.
     assert again.pins == selection.pins or (selection.pins is None and other.image == selection.image)
+    # What the page does not spell is left as it was; but the first of several models is the other pages' model.
+    own = {*page.fields, "pins", *(("model",) if "models" in page.fields else ())}
+    assert all(
+        getattr(again, field.name) == getattr(other, field.name)
+        for field in fields(Selection)
+        if field.name not in own
+    )
+    if page is COMPARE:
+        assert again.model == selection.models[0]
 
 
-@pytest.mark.parametrize("seed", range(50))
-def test_what_the_viewer_reports_is_adopted_and_given_back_unchanged(seed):
+@pytest.mark.parametrize("page", [INSPECT, COMPARE, GUIDANCE], ids=lambda page: page.key)
+@pytest.mark.parametrize("seed", range(30))
+def test_what_the_viewer_reports_is_adopted_and_given_back_unchanged(seed, page):
     mine, theirs = some(seed), some(seed + 500)
     pins = theirs.pins or ()
-    got = adopt(mine, pins, theirs.active if pins else None, view_of(theirs))
-    assert view_of(got) == view_of(theirs)
+    view = json.loads(json.dumps(view_of(theirs, page)))  # as it comes from a browser
+    got = adopt(mine, pins, theirs.active if pins else None, view, page)
+    assert view_of(got, page) == view_of(theirs, page)
     assert (got.pins, got.model, got.image) == (pins, mine.model, mine.image)
     assert got.pin == (pins[theirs.active] if pins else None)
 
@@ -90,8 +127,13 @@ def test_the_viewers_settings_and_the_selections_are_the_same():
 
 
 def test_every_field_is_in_the_link():
-    assert set(to_params(replace(some(1), pins=((1, 2),)))) == set(PARAMETERS)
-    assert len(PARAMETERS) == len(fields(Selection))
+    assert len(PARAMETERS) == len(set(PARAMETERS)) == len(fields(Selection))
+    spelled = set()
+    for page in (INSPECT, COMPARE, GUIDANCE):
+        written = set(to_params(replace(some(1), pins=((1, 2),)), page))
+        assert written == set(page.parameters)
+        spelled |= written
+    assert spelled == set(PARAMETERS)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +168,28 @@ def test_a_bad_value_is_named_and_the_default_stays(name, text):
     assert got == default
     if text:
         assert len(problems) == 1 and name in problems[0] and "\n" not in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("models", "a,b,c,d,e"),
+        ("models", ",,"),
+        ("models", "x" * 900),
+        ("shows", "affinity,guess"),
+        ("shows", ",".join(["auto"] * 5)),
+        ("site", "f9"),
+        ("marks", "red"),
+        ("pair", "1"),
+        ("pair", "2,2"),
+        ("pair", "0,1"),
+        ("pair", "1,5"),
+    ],
+)
+def test_a_bad_value_of_a_link_to_compare_is_named(name, text):
+    default = Selection(image="x", models=("cpt", "qup"))
+    got, problems = from_params({name: text}, default, COMPARE)
+    assert got == default and len(problems) == 1 and name in problems[0] and len(problems[0]) < 200
 
 
 def test_a_bad_value_that_is_very_long_is_cut():

@@ -81,18 +81,20 @@ def _measure(browser, harness, name: str, moves: int) -> dict[str, Any]:
     timings = page.evaluate("__loupe.timings.filter((one) => one.painted)")
     page.close()
 
-    def spent(start: str, end: str) -> dict[str, float]:
-        values = np.array([one[end] - one[start] for one in timings])
-        return {"p50": round(float(np.median(values)), 2), "p95": round(float(np.percentile(values, 95)), 2)}
-
     return {
         "name": name,
         "moves": len(timings),
-        "painted_ms": spent("handled", "painted"),
-        "work_ms": spent("began", "drawn"),
-        "waited_ms": spent("event", "painted"),
+        "painted_ms": spent(timings, "handled", "painted"),
+        "work_ms": spent(timings, "began", "drawn"),
+        "waited_ms": spent(timings, "event", "painted"),
         "requests_per_move": len(requests) / max(1, len(timings)),
     }
+
+
+def spent(timings: list[dict[str, float]], start: str, end: str) -> dict[str, float]:
+    """Median and 95th percentile of the milliseconds between two moments."""
+    values = np.array([one[end] - one[start] for one in timings])
+    return {"p50": round(float(np.median(values)), 2), "p95": round(float(np.percentile(values, 95)), 2)}
 
 
 if __name__ == "__main__":

@@ -94,9 +94,7 @@ def test_gradients_of_a_guided_model(tiny_guided_checkpoint, engine):
 def test_costs_count_and_measure(engine):
     small, large = (engine.costs("qup", (64, side)) for side in (64, 256))
     assert small.parameters == engine.card("qup").parameters
-    assert 4 <= large.gmacs / small.gmacs < 16, (
-        "attention grows with the square, convolutions with the area"
-    )
+    assert 4 <= large.gmacs / small.gmacs < 16, "attention grows with the square, convolutions with the area"
     assert small.milliseconds > 0 and large.peak_bytes > small.peak_bytes > 0 and small.device == "cpu"
 
 
@@ -185,13 +183,13 @@ def test_cache_is_bounded_in_bytes(folder):
     assert tight.cache_info().host.bytes == 0
 
 
-def test_many_threads_one_answer(engine):
+def test_many_threads_one_answer(engine, folder):
     """32 calls on 4 images and 2 models from 8 threads: each pair is computed once, and correctly."""
     jobs = [(model, seed) for seed in range(4) for model in ("cpt", "qup")] * 4
     with ThreadPoolExecutor(8) as pool:
         traces = list(pool.map(lambda job: engine.trace(job[0], picture(job[1])), jobs))
     assert engine.cache_info().misses == 8
-    fresh = Engine(device="cpu", models_dir=engine._folder)
+    fresh = Engine(device="cpu", models_dir=folder)
     for (model, seed), trace in zip(jobs[:8], traces[:8], strict=True):
         assert_close(trace.logits, fresh.trace(model, picture(seed)).logits)
 

@@ -18,7 +18,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from app import viewer
-from app.routes import Store, routes
+from app.routes import Ask, Store, routes
+from engine.errors import LoupeError
+from engine.influence import Influence
 from engine.trace import Trace
 
 PAGE = Path(__file__).with_name("page.html")
@@ -31,6 +33,8 @@ class Harness:
         self.store = Store()
         self.data: dict[str, dict[str, Any]] = {}
         self.traces: dict[str, Trace] = {}
+        self.modules: dict[str, str] = {}  # page → the module that it mounts; main otherwise
+        self.ask: Ask | None = None
         self.base = base
         self.address = ""
 
@@ -45,14 +49,21 @@ class Harness:
         given: Mapping[str, Any] = json.loads(request.query_params.get("view", "{}"))
         data = {**data, "view": {**data["view"], **given}}
         text = PAGE.read_text(encoding="utf-8")
-        text = text.replace("/*DATA*/", json.dumps(data)).replace(
-            "/*CSS*/", (viewer.folder / "viewer.css").read_text()
-        )
+        styles = "\n".join((viewer.folder / f"{sheet}.css").read_text() for sheet in ("viewer", "panes"))
+        text = text.replace("/*DATA*/", json.dumps(data)).replace("/*CSS*/", styles)
         text = text.replace("__VERSION__", viewer.version())
+        text = text.replace("__MODULE__", self.modules.get(name, "main"))
         return HTMLResponse(text.replace("__THEME__", request.query_params.get("theme", "light")))
 
     def app(self) -> Starlette:
-        return Starlette(routes=[Route(f"{self.base}/", self._page), *routes(self.store, self.base)])
+        served = routes(self.store, self.base, lambda *asked: self.answer(*asked))
+        return Starlette(routes=[Route(f"{self.base}/", self._page), *served])
+
+    def answer(self, trace: Trace, pixel: tuple[int, int], site: str) -> Influence:
+        """Influences, by the engine of the test that set `ask`."""
+        if self.ask is None:
+            raise LoupeError("this harness has no engine")
+        return self.ask(trace, pixel, site)
 
 
 @contextlib.contextmanager

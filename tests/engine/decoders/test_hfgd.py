@@ -115,8 +115,8 @@ def test_cuts_never_change_the_forward_pass():
 
 def test_soft_stop_at_its_ends():
     x = torch.randn(3, requires_grad=True)
-    assert soft_stop(x, 1) is x
-    assert not soft_stop(x, 0).requires_grad
+    assert soft_stop(x, 1.0) is x
+    assert not soft_stop(x, 0.0).requires_grad
     soft_stop(x, 0.5).sum().backward()
     assert_close(x.grad, torch.full((3,), 0.5))
 

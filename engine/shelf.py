@@ -1,0 +1,130 @@
+"""The models of one engine: the catalogue of its folder, and the loaded ones within a budget of bytes.
+
+Two files with the same content are one model; a file that changes is another. Reading a model holds up no one who wants a
+model that is there already.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.cache import ByteCache
+from engine.catalogue import ModelCard, card, models_dir, read_catalogue
+from engine.checkpoints import load, read_header, state_hash
+from engine.errors import LoupeError
+from engine.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory. backbone_hash: two that share it share their pyramids."""
+
+    segmenter: Segmenter
+    card: ModelCard
+    backbone_hash: str
+    bytes: int
+
+
+class Shelf:
+    """Cards and models; safe for many threads.
+
+    Args:
+        folder: of checkpoints; default LOUPE_MODELS, else the shipped models.
+        device: where models live.
+        model_bytes: of loaded models; the least recently used ones go.
+    """
+
+    def __init__(self, folder: str | Path | None, device: torch.device, model_bytes: int) -> None:
+        self._folder = folder
+        self._device = device
+        self._lock = threading.RLock()  # of the small tables; never held while a model is read
+        self._loading = threading.Lock()
+        self._catalogue: tuple[Any, dict[str, ModelCard], dict[str, str]] | None = None
+        self._models = ByteCache(model_bytes)
+        self._cards: OrderedDict[tuple, ModelCard] = OrderedDict()
+
+    def models(self) -> dict[str, ModelCard]:
+        """The catalogue: id → card, demo models first. Read again when the folder's files change."""
+        return dict(self._read_catalogue()[0])
+
+    def problems(self) -> dict[str, str]:
+        """Files of the models folder that cannot be used → why."""
+        return dict(self._read_catalogue()[1])
+
+    def card(self, model: str | Path) -> ModelCard:
+        """The card of a catalogue id or of a checkpoint's path.
+
+        Raises:
+            LoupeError: neither.
+        """
+        name = str(model)
+        cards, problems = self._read_catalogue()
+        if name in cards:
+            return cards[name]
+        path = Path(name)
+        if path.suffix == ".safetensors" or path.exists():
+            return self._card_of(path)
+        if f"{name}.safetensors" in problems:
+            raise LoupeError(problems[f"{name}.safetensors"])
+        raise LoupeError(
+            f'no model "{name}": known are {", ".join(cards) or "none"}; a path to a .safetensors checkpoint works too'
+        )
+
+    def load(self, model: str | Path) -> LoadedModel:
+        """The model, read if it is not held. Raises as `card` and `engine.checkpoints.load` do."""
+        described = self.card(model)
+        loaded = self._models.get(described.hash)
+        if loaded is None:
+            with self._loading:
+                loaded = self._models.get(described.hash)
+                if loaded is None:
+                    checkpoint = load(described.path, self._device)
+                    weights = sum(t.nbytes for t in checkpoint.segmenter.state_dict().values())
+                    loaded = LoadedModel(
+                        checkpoint.segmenter, described, state_hash(checkpoint.segmenter.backbone), weights
+                    )
+                    self._models.put(described.hash, loaded, weights)
+        return loaded if loaded.card is described else replace(loaded, card=described)
+
+    def _card_of(self, path: Path) -> ModelCard:
+        key = file_state(path)
+        with self._lock:
+            known = self._cards.get(key)
+        if known is None:
+            known = card(read_header(path))
+            with self._lock:
+                remember(self._cards, key, known)
+        return known
+
+    def _read_catalogue(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
+        folder = models_dir(self._folder)
+        state = (
+            folder,
+            *sorted((file_state(path) for path in folder.glob("*.safetensors")), key=str),
+        )
+        with self._lock:
+            if self._catalogue is None or self._catalogue[0] != state:
+                self._catalogue = (state, *read_catalogue(folder))
+            return self._catalogue[1], self._catalogue[2]
+
+
+def file_state(path: Path) -> tuple:
+    """What changes when a file does: reading it again is only worth while then. A file that is not there has a state too."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return (str(path.absolute()),)
+    return (str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def remember(table: OrderedDict, key: tuple, value: Any, most: int = 16) -> None:
+    """Keeps the value; the oldest ones go."""
+    table[key] = value
+    while len(table) > most:
+        table.popitem(last=False)
