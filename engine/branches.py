@@ -111,20 +111,6 @@ def logit_maps(trace: Trace, category: int) -> tuple[Tensor, Tensor, Tensor]:
     return guide, upsampler, upsampler - resized
 
 
-def probabilities(trace: Trace, pixel: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """(guide (k,), upsampler (k,)): softmax over categories in the cell of each branch's own grid that a pixel lies in.
-
-    pixel: (row, col) of the original image. Nothing is interpolated. Raises LoupeError without a guide branch or outside it.
-    """
-    guidance = guidance_of(trace)
-    original = trace.image.original_size if trace.image is not None else trace.image_size
-    found = []
-    for logits in (guidance.guide_logits, guidance.upsampler_logits):
-        row, col = cell(*pixel, original, (logits.shape[-2], logits.shape[-1]))
-        found.append(logits[:, row, col].float().softmax(dim=0))
-    return found[0], found[1]
-
-
 def guide_labels(trace: Trace) -> Tensor:
     """(H, W) what the guide alone would predict, at image size; the upsampler's is `trace.labels`."""
     return bilinear_labels(guidance_of(trace).guide_logits[None], trace.image_size)[0]

@@ -12,13 +12,14 @@ import streamlit as st
 
 from app import process, state
 from app.charts_compare import MODEL_COLOURS
-from app.gallery import Picture, UnknownPicture
+from app.gallery import Picture
 from app.palette import colours
-from app.selection import COMPARE, Selection, fit_pins, view_of
+from app.selection import COMPARE, Selection, view_of
 from app.viewer import compare, pane
 from app.views import compare_differences as differences
 from app.views import compare_frame as frame
 from app.views import compare_numbers as numbers
+from app.views import subject
 from app.views.compare_sides import MOST, Look, Missing, Side, fit, place
 from app.views.compare_words import caption
 from app.words import markdown
@@ -101,22 +102,15 @@ def _pane(one: Side | Missing) -> dict[str, object]:
 
 def _look(whole_run: bool) -> Look | None:
     """The selection made to fit what there is, with its traces; None when there is nothing to show (the page says why)."""
-    engine, gallery = process.engine(), process.gallery()
-    cards = engine.models()
+    cards = process.engine().models()
     if not cards:
-        reasons = "".join(f"\n- {markdown(name)}: {markdown(why)}" for name, why in engine.problems().items())
-        st.error(f"There is no model to compare: assets/models holds no usable checkpoint.{reasons}")
+        subject.no_models("compare")
         return None
     opening = _opening(cards)
     selection = _with_shared(state.begin(opening, whole_run, COMPARE), cards, opening)
     problems: list[str] = []
-    try:
-        picture = gallery.get(selection.image)
-    except UnknownPicture as error:
-        picture = gallery.get(opening.image)
-        problems.append(f"{str(error).rstrip('.')}. Meanwhile {picture.title} is shown.")
-        selection = replace(selection, image=opening.image, pins=opening.pins, active=0)
-    selection, outside = fit_pins(selection, picture.image.original_size)
+    selection, picture, changed = subject.picture_of(selection, opening)
+    problems += changed
     places = _places(selection.models, picture)
     if not any(isinstance(one, Side) for one in places):
         problems += [one.why for one in places if isinstance(one, Missing)]
@@ -126,7 +120,7 @@ def _look(whole_run: bool) -> Look | None:
             st.error("  \n".join(markdown(one.why) for one in places if isinstance(one, Missing)))
             return None
     selection, other = fit(selection, places)
-    state.hold(selection, [*problems, *outside, *other])
+    state.hold(selection, [*problems, *other])
     return Look(selection, picture, places)
 
 

@@ -12,6 +12,7 @@ import streamlit as st
 from app import comparison, process
 from app.gallery import Picture
 from app.selection import Selection
+from app.views.subject import unknown_model
 from app.words import markdown
 from engine import LoupeError
 from engine.influence import sites_of
@@ -106,8 +107,7 @@ def place(name: str, picture: Picture) -> Side | Missing:
     engine = process.engine()
     card = engine.models().get(name)
     if card is None:
-        why = engine.problems().get(f"{name}.safetensors")
-        return Missing(name, why or f"There is no model “{name[:40]}”.")
+        return Missing(name, f"{unknown_model(name).rstrip('.')}.")
     try:
         with st.spinner(f"Tracing {markdown(picture.title)} with {markdown(name)} …", show_time=True):
             trace = engine.trace(name, picture.image)

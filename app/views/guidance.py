@@ -12,19 +12,20 @@ import numpy as np
 import streamlit as st
 
 from app import cache, process, state
-from app.gallery import Picture, UnknownPicture
+from app.gallery import Picture
 from app.palette import colours
-from app.selection import GUIDANCE, UNDER_PIN, Selection, fit_pins, view_of
+from app.selection import GUIDANCE, UNDER_PIN, Selection, view_of
 from app.viewer import describe_guidance, guidance
 from app.views import guidance_frame as frame
 from app.views import guidance_panel as panel
 from app.views import guidance_tokens as tokens
 from app.views import guidance_words as words
+from app.views import subject
 from app.views.inspect_frame import footer
 from app.views.inspect_panel import Names
 from app.words import html, markdown
 from engine import LoupeError
-from engine.branches import probabilities
+from engine.branches import branch_readings
 from engine.guidance import OPEN, Cuts
 from engine.images import cell
 from engine.metrics import band_width
@@ -168,11 +169,7 @@ def pin_numbers(trace: Trace, truth: np.ndarray | None, pixel: tuple[int, int]) 
     assert trace.image is not None and trace.guidance is not None
     original = trace.image.original_size
 
-    def likeliest(values) -> tuple[tuple[int, float], ...]:
-        best = values.topk(min(SAID, len(values)))
-        return tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-
-    guide, upsampler = probabilities(trace, pixel)
+    guide, upsampler = branch_readings(trace, pixel)
     context = None
     if trace.guidance.context_query is not None:
         row, col = cell(*pixel, original, trace.guidance.grid)
@@ -182,14 +179,13 @@ def pin_numbers(trace: Trace, truth: np.ndarray | None, pixel: tuple[int, int]) 
     true = None
     if truth is not None:
         known = int(truth[cell(*pixel, original, (truth.shape[0], truth.shape[1]))])
-        true = known if known < len(guide) else None
-    return panel.PinNumbers(pixel, true, likeliest(guide), likeliest(upsampler), context)
+        true = known if known < len(trace.logits) else None
+    return panel.PinNumbers(pixel, true, guide.top(SAID), upsampler.top(SAID), context)
 
 
 def _look(whole_run: bool) -> Look | None:
     """The selection, made to fit what there is, with its trace; None when there is nothing to show (the page says why)."""
-    engine, gallery = process.engine(), process.gallery()
-    cards = engine.models()
+    cards = process.engine().models()
     guided = {name: card for name, card in cards.items() if card.method == "hfgd"}
     if not guided:
         listed = ", ".join(cards) or "none"
@@ -207,36 +203,25 @@ def _look(whole_run: bool) -> Look | None:
             have = "have" if len(guided) > 1 else "has"
             why = f"{selection.model} has no class tokens; {_listed(guided)} {have}"
         else:
-            why = engine.problems().get(f"{selection.model}.safetensors")
-            why = why or f"There is no model “{selection.model[:40]}”"
+            why = subject.unknown_model(selection.model)
         problems.append(f"{why}: {opening.model} is shown.")
         selection = replace(selection, model=opening.model)
-    try:
-        picture = gallery.get(selection.image)
-    except UnknownPicture as error:
-        picture = gallery.get(opening.image)
-        problems.append(f"{str(error).rstrip('.')}. Meanwhile {picture.title} is shown.")
-        selection = replace(selection, image=opening.image, pins=opening.pins, active=0)
-    selection, outside = fit_pins(selection, picture.image.original_size)
+    selection, picture, changed = subject.picture_of(selection, opening)
+    problems += changed
     card = guided[selection.model]
     if selection.category not in (UNDER_PIN, *card.classes):
         problems.append(
             f"{card.id} has no category “{selection.category[:40]}”: the one that is predicted at the pin is shown."
         )
         selection = replace(selection, category=UNDER_PIN)
-    try:
-        with st.spinner(f"Tracing {markdown(picture.title)} with {markdown(card.id)} …", show_time=True):
-            trace = engine.trace(selection.model, picture.image)
-    except LoupeError as error:
-        state.commit(selection, [*problems, *outside], GUIDANCE)
-        st.error(markdown(error))
-        if selection.model != opening.model:
-            st.button("Back to the demo model", on_click=state.choose, kwargs={"model": opening.model})
+    traced = subject.trace_of(selection, picture, card, opening, problems, GUIDANCE)
+    if traced is None:
         return None
+    picture, trace = traced
     assert trace.guidance is not None
     cuts = cuts_of(selection, trace)
     selection = replace(selection, token_cut=cuts.token, high_cut=cuts.high, low_cut=cuts.low)
-    state.hold(selection, [*problems, *outside])
+    state.hold(selection, problems)
     return Look(selection, card, picture, trace, category_of(selection, trace), cuts)
 
 

@@ -17,7 +17,7 @@ from app.selection import Selection
 from app.views import guidance_words as words
 from app.views.inspect_words import provenance
 from app.words import size
-from engine.branches import OUTCOMES, guide_labels, logit_maps, outcomes, probabilities
+from engine.branches import OUTCOMES, branch_readings, guide_labels, logit_maps, outcomes
 from engine.gradients import PATHS, GradientMatrix
 from engine.guidance import OPEN, Cuts
 from engine.images import cell
@@ -205,8 +205,7 @@ def arrays(
         "cuts": np.array([cuts.token, cuts.high, cuts.low]),
     }
     for index, pin in enumerate(selection.pins or ()):
-        at = [one.cpu().numpy() for one in probabilities(trace, pin)]
-        found[f"pin{index + 1}/guide"], found[f"pin{index + 1}/upsampler"] = at
+        found |= {f"pin{index + 1}/{one.branch}": one.probabilities for one in branch_readings(trace, pin)}
         if guidance.context_query is not None:
             place = cell(*pin, trace.image.original_size, guidance.grid)
             found[f"pin{index + 1}/context_affinity"] = guidance.context_affinity(*place).cpu().numpy()
@@ -258,10 +257,10 @@ def rows(selection: Selection, picture: Picture, trace: Trace, cuts: Cuts) -> li
         for other in range(c):
             add("token cosine", f"{name} · {classes[other]}", float(branches.cosines[c, other]), "cosine")
     for index, pin in enumerate(selection.pins or ()):
-        for branch, values in zip(("guide", "upsampler"), probabilities(trace, pin), strict=True):
-            for c, value in enumerate(values.tolist()):
+        for one in branch_readings(trace, pin):
+            for c, value in enumerate(one.probabilities.tolist()):
                 row = {
-                    "stage": branch,
+                    "stage": one.branch,
                     "quantity": "probability",
                     "of": classes[c],
                     "value": value,

@@ -23,8 +23,8 @@ class PinNumbers:
 
     pixel: tuple[int, int]
     true: int | None
-    guide: tuple[tuple[int, float], ...]
-    upsampler: tuple[tuple[int, float], ...]
+    guide: Sequence[tuple[int, float]]
+    upsampler: Sequence[tuple[int, float]]
     context: (
         tuple[tuple[int, int], float] | None
     )  # the guide's cell that the CAE reads most here, and × uniform

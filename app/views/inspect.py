@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from app import cache, process, state
-from app.gallery import Picture, UnknownPicture
+from app.gallery import Picture
 from app.palette import colours
-from app.selection import Selection, fit_pins, fit_stage, view_of
+from app.selection import INSPECT, Selection, fit_stage, view_of
 from app.viewer import describe, viewer
 from app.views import inspect_frame as frame
+from app.views import subject
 from app.views.inspect_panel import Names, comparison, pin_table
 from app.views.inspect_words import caption
 from app.words import markdown
-from engine import LoupeError
 from engine.runtime import ModelCard
 from engine.trace import Trace
 
@@ -107,11 +107,9 @@ def _numbers(look: Look) -> None:
 
 def _look(whole_run: bool) -> Look | None:
     """The selection, made to fit what there is, with its trace; None when there is nothing to show (the page says why)."""
-    engine, gallery = process.engine(), process.gallery()
-    cards = engine.models()
+    cards = process.engine().models()
     if not cards:
-        reasons = "".join(f"\n- {markdown(name)}: {markdown(why)}" for name, why in engine.problems().items())
-        st.error(f"There is no model to look into: assets/models holds no usable checkpoint.{reasons}")
+        subject.no_models("look into")
         return None
     readers = {name: card for name, card in cards.items() if card.sources is not None}
     if not readers:
@@ -126,31 +124,19 @@ def _look(whole_run: bool) -> Look | None:
         problems.append(_without(cards[selection.model], opening.model))
         selection = replace(selection, model=opening.model)
     elif selection.model not in cards:
-        why = engine.problems().get(f"{selection.model}.safetensors")
-        why = why or f"There is no model “{selection.model[:40]}”"
+        why = subject.unknown_model(selection.model)
         problems.append(f"{why}; {opening.model} is shown.")
         selection = replace(selection, model=opening.model)
-    try:
-        picture = gallery.get(selection.image)
-    except UnknownPicture as error:
-        picture = gallery.get(opening.image)
-        problems.append(f"{str(error).rstrip('.')}. Meanwhile {picture.title} is shown.")
-        selection = replace(selection, image=opening.image, pins=opening.pins, active=0)
-    selection, outside = fit_pins(selection, picture.image.original_size)
+    selection, picture, changed = subject.picture_of(selection, opening)
+    problems += changed
     card = cards[selection.model]
-    picture = replace(picture, truth=picture.truth_for(card.classes))
-    try:
-        with st.spinner(f"Tracing {markdown(picture.title)} with {markdown(card.id)} …", show_time=True):
-            trace = engine.trace(selection.model, picture.image)
-    except LoupeError as error:
-        state.commit(selection, [*problems, *outside])
-        st.error(markdown(error))
-        if selection.model != opening.model:
-            st.button("Back to the demo model", on_click=state.choose, kwargs={"model": opening.model})
+    traced = subject.trace_of(selection, picture, card, opening, problems, INSPECT)
+    if traced is None:
         return None
+    picture, trace = traced
     stages = {stage.name: (stage.sources, stage.heads, stage.source_count) for stage in trace.stages}
     selection, other = fit_stage(selection, stages)
-    state.hold(selection, [*problems, *outside, *other])
+    state.hold(selection, [*problems, *other])
     return Look(selection, card, picture, trace)
 
 

@@ -22,6 +22,7 @@ from app.views.compare_sides import Look, Missing, Side
 from app.words import number
 from engine import metrics
 from engine.images import cell
+from tests.app.pages import address, html_of, run_with
 
 pytestmark = pytest.mark.usefixtures("stand_ins")
 
@@ -39,22 +40,7 @@ def script() -> None:
 
 
 def opened(**params: str) -> AppTest:
-    page = AppTest.from_function(script, default_timeout=120)
-    for name, value in params.items():
-        page.query_params[name] = value
-    page.run()
-    assert not page.exception, page.exception
-    return page
-
-
-def html_of(page: AppTest) -> str:
-    return "\n".join(element.proto.body for element in page.get("html"))
-
-
-def address(page: AppTest) -> dict[str, str]:
-    return {
-        name: values[0] if isinstance(values, list) else values for name, values in page.query_params.items()
-    }
+    return run_with(AppTest.from_function(script, default_timeout=120), **params)
 
 
 def finished(page: AppTest) -> AppTest:

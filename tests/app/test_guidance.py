@@ -23,16 +23,17 @@ from app.views.inspect_panel import Names
 from app.words import DASH, number
 from engine.branches import (
     OUTCOMES,
+    branch_readings,
     guide_labels,
     logit_maps,
     measures,
     outcomes,
-    probabilities,
     token_angles,
 )
 from engine.gradients import PARTS
 from engine.guidance import CLOSED, OPEN, Cuts
 from tests.app.conftest import forget
+from tests.app.pages import address, html_of, run_with
 
 CUT = ("stage 1", "stage 2", "stage 3", "stage 4", "CAE", "tokens")
 
@@ -58,7 +59,7 @@ def save(folder: Path, name: str, **spec) -> None:
 
     torch.manual_seed(3)
     small = {"channels": 16, "level_channels": 8, "context_channels": 16, "context_keys": 8}
-    made = build(SegmenterSpec("mobilenetv4_conv_small_050", CLASS_NAMES, **{**small, **spec}))
+    made = build(SegmenterSpec("mobilenetv4_conv_small_050", **{"classes": CLASS_NAMES, **small, **spec}))
     checkpoints.save(folder / f"{name}.safetensors", made, provenance={"recipe": "stand-in"})
 
 
@@ -69,22 +70,7 @@ def script() -> None:
 
 
 def opened(**params: str) -> AppTest:
-    page = AppTest.from_function(script, default_timeout=60)
-    for name, value in params.items():
-        page.query_params[name] = value
-    page.run()
-    assert not page.exception, page.exception
-    return page
-
-
-def html_of(page: AppTest) -> str:
-    return "\n".join(element.proto.body for element in page.get("html"))
-
-
-def address(page: AppTest) -> dict[str, str]:
-    return {
-        name: values[0] if isinstance(values, list) else values for name, values in page.query_params.items()
-    }
+    return run_with(AppTest.from_function(script, default_timeout=60), **params)
 
 
 def matrix_of(page: AppTest) -> dict[str, tuple[str, str, str]]:
@@ -324,7 +310,7 @@ def test_pins_say_what_the_engine_says():
     assert trace.guidance is not None
     (table,) = re.findall(r"The pinned pixels.*?</table>", html_of(page), re.S)
     for pixel in ((100, 30), (200, 250)):
-        for values in probabilities(trace, pixel):
+        for values in (torch.from_numpy(one.probabilities) for one in branch_readings(trace, pixel)):
             assert f"<b>{number(float(values.max()))}</b>" in table
         read = trace.guidance.context_affinity(pixel[0] * 8 // 256, pixel[1] * 8 // 256)
         assert f"×\u2009{number(float(read.max()) * 64)} uniform" in table
@@ -390,7 +376,9 @@ def test_downloads_hold_the_engines_numbers():
         np.testing.assert_array_equal(loaded[f"map/{name}"], values)
     np.testing.assert_array_equal(loaded["guide_labels"], guide_labels(trace))
     np.testing.assert_array_equal(loaded["outcomes"], outcomes(trace, picture.truth))
-    np.testing.assert_array_equal(loaded["pin2/upsampler"], probabilities(trace, (100, 100))[1])
+    np.testing.assert_array_equal(
+        loaded["pin2/upsampler"], branch_readings(trace, (100, 100))[1].probabilities
+    )
     np.testing.assert_array_equal(loaded["pin1/context_affinity"], trace.guidance.context_affinity(0, 1))
     lines = process.engine().gradients("hfgd", picture.image, picture.truth).at(cuts)
     np.testing.assert_allclose(loaded["gradients/upsampler"], [line.upsampler for line in lines], rtol=1e-5)
@@ -470,3 +458,23 @@ def test_the_route_serves_both_branches_under_an_unguessable_key():
     plain = client.get(f"/tensors/{store.put(process.engine().trace('cpt', picture.image))}/guidance")
     assert plain.status_code == 400 and "no guide branch" in plain.text
     assert client.get("/tensors/nothing/guidance").status_code == 410
+
+
+def test_a_model_that_numbers_its_categories_otherwise_is_measured_by_name(other_models):
+    """The scenes' labels are in the scenes' numbering: compared as numbers they would name the wrong categories."""
+    from engine.data.categories import CLASS_NAMES
+
+    names = tuple(reversed(CLASS_NAMES))
+    save(other_models, "hfgd", method="hfgd", classes=names)
+    page = opened(model="hfgd")
+    picture = process.gallery().get(address(page)["image"])
+    trace = process.engine().trace("hfgd", picture.image)
+    truth = picture.truth_for(names)
+    assert not np.array_equal(truth, picture.truth)
+    body = html_of(page)
+    for one in measures(trace, truth):
+        assert f"<td>{number(one.miou)}</td>" in body
+    row, col = (int(part) for part in address(page)["pins"].split(","))
+    (pins,) = re.findall(r'<table class="lp-table lp-rows">.*?</table>', body, re.S)
+    true = re.sub(r"<[^>]*>", " ", pins.split("<td>")[1]).split()
+    assert true == [CLASS_NAMES[picture.truth[row, col]]]

@@ -21,6 +21,7 @@ from app.views import inspect_words as words
 from app.words import number
 from engine.affinity import Sink, reading
 from engine.overlays import Ask, overlay
+from tests.app.pages import address, html_of, run_with
 
 SCRIPT = Path(__file__).resolve().parents[2] / "app" / "home.py"
 
@@ -28,23 +29,7 @@ pytestmark = pytest.mark.usefixtures("stand_ins")
 
 
 def opened(**params: str) -> AppTest:
-    page = AppTest.from_file(str(SCRIPT), default_timeout=60)
-    for name, value in params.items():
-        page.query_params[name] = value
-    page.run()
-    assert not page.exception, page.exception
-    return page
-
-
-def html_of(page: AppTest) -> str:
-    return "\n".join(element.proto.body for element in page.get("html"))
-
-
-def address(page: AppTest) -> dict[str, str]:
-    """The parameters that the page wrote; AppTest keeps a list for each."""
-    return {
-        name: values[0] if isinstance(values, list) else values for name, values in page.query_params.items()
-    }
+    return run_with(AppTest.from_file(str(SCRIPT), default_timeout=60), **params)
 
 
 def test_it_opens_on_a_demo_scene_with_a_pixel_pinned():

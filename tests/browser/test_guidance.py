@@ -14,7 +14,7 @@ from app.gallery import Gallery
 from app.process import ROOT
 from app.words import number
 from engine import Engine
-from engine.branches import GUIDE_ALONE, guide_labels, logit_maps, outcomes, probabilities
+from engine.branches import GUIDE_ALONE, branch_readings, guide_labels, logit_maps, outcomes
 from engine.guidance import CLOSED, Cuts
 from engine.trace import Trace
 
@@ -125,11 +125,11 @@ def test_what_is_under_the_pointer_is_what_the_engine_says(guidance, traced):
     _, trace, _ = traced
     for row, col in PLACES:
         hover(guidance, 1, row, col)
-        for name, values in zip(("guide", "upsampler"), probabilities(trace, (row, col)), strict=True):
+        for name, values in ((one.branch, one.probabilities) for one in branch_readings(trace, (row, col))):
             np.testing.assert_allclose(shown(guidance, name), values, atol=0.01)
         read = trace.guidance.context_affinity(row * 8 // 256, col * 8 // 256).flatten() * 64
         np.testing.assert_allclose(shown(guidance, "context"), read, atol=float(read.max()) / 255)
-        best = int(probabilities(trace, (row, col))[1].argmax())
+        best = int(branch_readings(trace, (row, col))[1].probabilities.argmax())
         assert trace.model.classes[best] in guidance.locator(".duels").inner_text()
 
 
@@ -168,7 +168,7 @@ def test_a_click_pins_in_all_panes_and_keys_move_it(guidance, traced):
         expect(guidance.locator(".frame").nth(pane).locator(".ring")).to_have_count(2)
     table = guidance.locator(".lp-panel", has_text="The pinned pixels")
     expect(table).to_contain_text("60,190")
-    for values in probabilities(trace, (60, 190)):
+    for values in (one.probabilities for one in branch_readings(trace, (60, 190))):
         expect(table).to_contain_text(number(float(values.max())))
     guidance.keyboard.press("ArrowDown")
     wait_for_address(

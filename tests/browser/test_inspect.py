@@ -292,7 +292,9 @@ def test_downloads_arrive(inspect, kind, start):
 
 
 def test_the_question_mark_opens_the_equation(inspect):
-    inspect.get_by_role("button", name="?").first.click()
+    inspect.locator(".lp-footer").wait_for()
+    inspect.wait_for_load_state("networkidle")  # a run that is still going on would close the popover again
+    inspect.locator(".st-key-header").get_by_role("button", name="?").click()
     expect(inspect.get_by_text("How to read it")).to_be_visible()
     assert inspect.locator(".katex").count() >= 3 and inspect.locator(".katex-error").count() == 0
 
