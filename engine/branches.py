@@ -184,6 +184,15 @@ def token_angles(trace: Trace, truth: np.ndarray | None = None) -> dict[str, np.
     return found
 
 
+def mean_angles(tokens: np.ndarray, means: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(k,) degrees between each token (k, c) and its category's mean feature (k, c); nan where `counts` (k,) is 0."""
+    lengths = np.linalg.norm(tokens, axis=1) * np.linalg.norm(means, axis=1)
+    known = (counts > 0) & (lengths > 0)
+    products = (np.asarray(tokens, np.float64) * means).sum(axis=1)
+    cosines = np.divide(products, lengths, out=np.full(len(tokens), np.nan), where=known)
+    return np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+
+
 def class_means(
     features: Float[Tensor, "c h w"], labels: Tensor, classes: int
 ) -> tuple[Float[Tensor, "k c"], Tensor]:
@@ -193,19 +202,6 @@ def class_means(
     sums = torch.zeros(classes, flat.shape[1], device=flat.device).index_add_(0, ids[valid], flat[valid])
     counts = torch.bincount(ids[valid], minlength=classes)
     return sums / counts.clamp_min(1)[:, None], counts
-
-
-def token_order(cosines: np.ndarray) -> list[int]:
-    """An order of the tokens in which alike ones are neighbours: average-linkage clustering of 1 − cosine, leaves ordered."""
-    from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
-    from scipy.spatial.distance import squareform
-
-    if len(cosines) < 3:
-        return list(range(len(cosines)))
-    distance = np.clip(1 - (cosines + cosines.T) / 2, 0, 2)
-    np.fill_diagonal(distance, 0)
-    condensed = squareform(distance, checks=False)
-    return leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed)).tolist()
 
 
 def _check(trace: Trace, truth: np.ndarray) -> None:

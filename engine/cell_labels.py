@@ -39,9 +39,9 @@ def cell_labels(trace: Trace, stage: Stage | str, truth: np.ndarray | None = Non
             f"labels have the shape {'×'.join(map(str, known.shape))}; one category for each pixel is needed"
         )
     classes = trace.logits.shape[0]
-    counts, sizes = _counts(known, stage.source_grid, classes)
+    counts, sizes = counts_of(known, stage.source_grid, classes)
     return CellLabels(
-        _majority(counts, sizes, stage.source_grid),
+        majority_of(counts, sizes, stage.source_grid),
         counts.sum(axis=0) > 0,
         "prediction" if truth is None else "ground truth",
     )
@@ -49,11 +49,11 @@ def cell_labels(trace: Trace, stage: Stage | str, truth: np.ndarray | None = Non
 
 def majority_labels(known: np.ndarray, grid: tuple[int, int], classes: int) -> np.ndarray:
     """(y, x) the category of each cell of any grid over labels (H, W); 255 where less than 75 % of its pixels share one."""
-    return _majority(*_counts(known, grid, classes), grid)
+    return majority_of(*counts_of(known, grid, classes), grid)
 
 
-def _counts(known: np.ndarray, grid: tuple[int, int], classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """(pixels of each category in each cell (y·x, k), pixels of each cell (y·x,))."""
+def counts_of(known: np.ndarray, grid: tuple[int, int], classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """(pixels of each category in each cell (y·x, k), pixels of each cell (y·x,)) of labels (H, W)."""
     height, width = known.shape
     y, x = grid
     rows = (2 * np.arange(height) + 1) * y // (2 * height)
@@ -64,6 +64,16 @@ def _counts(known: np.ndarray, grid: tuple[int, int], classes: int) -> tuple[np.
     return counts.reshape(y * x, classes), np.bincount(cells.ravel(), minlength=y * x)
 
 
-def _majority(counts: np.ndarray, sizes: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+def pooled_counts(
+    counts: np.ndarray, sizes: np.ndarray, fine: tuple[int, int], grid: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same on a grid whose sides divide those of `fine`: every cell is a block of finer ones."""
+    (y, x), (tall, wide) = grid, (fine[0] // grid[0], fine[1] // grid[1])
+    pooled = counts.reshape(y, tall, x, wide, -1).sum((1, 3))
+    return pooled.reshape(y * x, -1), sizes.reshape(y, tall, x, wide).sum((1, 3)).ravel()
+
+
+def majority_of(counts: np.ndarray, sizes: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """(y, x) the category of each cell, 255 where less than 75 % of its pixels share one."""
     pure = (counts.max(axis=1) >= PURE * sizes) & (sizes > 0)
     return np.where(pure, counts.argmax(axis=1), UNKNOWN).reshape(grid)

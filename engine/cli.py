@@ -20,6 +20,7 @@ import numpy as np
 import typer
 from typer.exceptions import Abort, TyperException
 
+from engine.cli_atlas import atlas
 from engine.cli_parts import pixel_of, provenance_of, truth_of, write_npz
 from engine.errors import LoupeError
 from engine.terminal import (
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 data = typer.Typer(no_args_is_help=True, help="Make and look at the demo world's data.")
 app.add_typer(data, name="data")
+app.command()(atlas)
 
 INTERRUPTED = 130
 GMACS_SIZE = (256, 256)  # of the demo world's images

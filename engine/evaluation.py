@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from engine import metrics
 from engine.errors import LoupeError
 from engine.metrics import Counts
+from engine.resample import bilinear_labels
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 """Called with what is done, what there is to do, and figures worth showing."""
@@ -121,8 +121,7 @@ def evaluate(
 def predict_labels(segmenter: Any, images: np.ndarray, device: str | torch.device) -> np.ndarray:
     """Labels (b, H, W) uint8 of images (b, H, W, 3) uint8, in fp32."""
     logits = segmenter(segmenter.normalise(torch.from_numpy(images).to(device))).float()
-    full = F.interpolate(logits, images.shape[1:3], mode="bilinear", align_corners=False)
-    return full.argmax(1).to(torch.uint8).cpu().numpy()
+    return bilinear_labels(logits, (images.shape[1], images.shape[2])).cpu().numpy()
 
 
 def _groups(dataset: LabelledImages, count: int, batch: int) -> Iterator[list[Any]]:

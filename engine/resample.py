@@ -42,10 +42,22 @@ def bilinear_labels(
     c0, c1, ct = linear_taps(width, logits.shape[-1], logits.device)
     dtype = torch.uint8 if logits.shape[1] <= 256 else torch.int16
     labels = torch.empty(logits.shape[0], height, width, dtype=dtype, device=logits.device)
+    wide = torch.lerp(logits.float()[..., c0], logits.float()[..., c1], ct)  # columns first: on few rows
     for top in range(0, height, band):
         rows = slice(top, min(top + band, height))
-        t = rt[rows, None]
-        part = logits[:, :, r0[rows]].float() * (1 - t) + logits[:, :, r1[rows]].float() * t
-        part = part[..., c0] * (1 - ct) + part[..., c1] * ct
-        labels[:, rows] = part.argmax(dim=1).to(dtype)
+        labels[:, rows] = first_largest(
+            torch.lerp(wide[:, :, r0[rows]], wide[:, :, r1[rows]], rt[rows, None])
+        )
     return labels
+
+
+def first_largest(values: Float[Tensor, "b k h w"]) -> Integer[Tensor, "b h w"]:
+    """argmax over k, the first of equals. On a CPU torch's own walks memory across the grain, many times slower."""
+    if values.device.type != "cpu":
+        return values.argmax(dim=1)
+    best = values[:, 0].clone()
+    index = torch.zeros(best.shape, dtype=torch.int16)
+    for k in range(1, values.shape[1]):
+        index.masked_fill_(values[:, k] > best, k)
+        torch.maximum(best, values[:, k], out=best)
+    return index

@@ -135,6 +135,30 @@ def print_influence(found: Influence | None, classes: Sequence[str]) -> None:
     table("", ["cell", "share"], rows)
 
 
+def print_atlas(found: dict[str, Any]) -> None:
+    """What an atlas says: of `engine.cli_atlas.summary`."""
+    skipped = f", {len(found['skipped'])} left out" if found["skipped"] else ""
+    print(
+        f"{found['folder']}: {found['images']} images of {found['data']}{skipped}, mIoU {found['mIoU']:.1f} %"
+    )
+    for one in found["skipped"]:
+        print(f"  left out: {one['id']}: {one['reason']}")
+    signs = {"ok": "✓", "warn": "⚠", "unknown": "–"}
+    for stage, verdicts in found["stages"].items():
+        print(f"\n{stage}")
+        for one in verdicts:
+            print(f"  {signs[one['level']]} {one['title']}: {one['sentence']}")
+    if found["price"]:
+        print()
+        names = {"before": "aligned pixels", "after": "what is broadcast", "null": "affinity shuffled"}
+        rows = [
+            (f"{p['stage']}, {names[p['kind']]}", p["within"], p["between"], p["ratio"], p["low"], p["high"])
+            for p in found["price"]
+        ]
+        columns = ["", "within", "between", "within ÷ between", "from", "to (95 %)"]
+        table("Variance within categories against distance between them", columns, rows)
+
+
 def _source_name(source: Source, names: Sequence[str]) -> str:
     if source.category is not None:
         return names[source.category]

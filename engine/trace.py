@@ -68,6 +68,12 @@ class Trace:
     image_size: tuple[int, int]  # (H, W) of the traced image, after any reduction
     fused: Float[Tensor, "*b c h w"] | None = None  # the map that is classified; CPT: all levels fused
     pooled: Float[Tensor, "*b p"] | None = None  # CPT: the image pool beside it
+    laterals: tuple[
+        Tensor, ...
+    ] = ()  # each level after the decoder's own 1×1, finest first; CPT: f0..f3, HFGD: its skips
+    high: Float[Tensor, "*b c y x"] | None = (
+        None  # F_h, where there is a context encoder (HFGD and its baselines)
+    )
     guidance: Guidance | None = None  # decoders with class tokens
     model: ModelCard | None = None  # set by Engine: which model this is
     image: LoadedImage | None = None  # set by Engine: which image
@@ -82,6 +88,8 @@ class Trace:
             stages=tuple(stage[image] for stage in self.stages),
             fused=None if self.fused is None else self.fused[image],
             pooled=None if self.pooled is None else self.pooled[image],
+            laterals=tuple(lateral[image] for lateral in self.laterals),
+            high=None if self.high is None else self.high[image],
             guidance=None if self.guidance is None else self.guidance[image],
         )
 

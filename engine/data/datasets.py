@@ -86,6 +86,10 @@ class SceneDataset:
     def __len__(self) -> int:
         return self.count
 
+    def id_of(self, index: int) -> str:
+        """The id of an image, also of one that cannot be read."""
+        return str(self.first + index)
+
     def __getitem__(self, index: int) -> Sample:
         seed = self.first + _checked(index, self.count)
         return Sample(*render(seed, self.size), id=str(seed))
@@ -115,10 +119,14 @@ class MemoryMapped:
     def __len__(self) -> int:
         return len(self.images)
 
+    def id_of(self, index: int) -> str:
+        """The id of an image, also of one that cannot be read."""
+        return str(self.first + index)
+
     def __getitem__(self, index: int) -> Sample:
         index = _checked(index, len(self))
         arrays = (np.array(array[index]) for array in (self.images, self.labels, self.modes))
-        return Sample(*arrays, id=str(self.first + index))
+        return Sample(*arrays, id=self.id_of(index))
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
@@ -135,6 +143,15 @@ def open_dataset(name: str, root: Path | str | None = None) -> SceneDataset | Me
         if _done(folder)[: split.count].sum() == split.count:
             return _mapped(name, folder, split.count)
     return SceneDataset(name, split.first, split.count)
+
+
+def index_of(dataset: SceneDataset | MemoryMapped, sample_id: str) -> int:
+    """The place of the sample of that id, the seed it was painted from. Raises LoupeError where the dataset holds none."""
+    plain = sample_id.isascii() and sample_id.isdecimal() and len(sample_id) <= 9
+    index = int(sample_id) - dataset.first if plain and str(int(sample_id)) == sample_id else -1
+    if not 0 <= index < len(dataset):
+        raise LoupeError(f"{dataset.name} has no image {sample_id[:40]!r}")
+    return index
 
 
 def materialise(

@@ -221,7 +221,7 @@ class CPTDecoder(Decoder):
     def trace(self, features: Pyramid | Sequence[Tensor]) -> Trace:
         """The same path, with everything kept."""
         pyramid = Pyramid.of(features)
-        logits, _, stages, fused, pooled = self._run(pyramid, keep=True)
+        logits, _, stages, fused, pooled, top = self._run(pyramid, keep=True)
         return Trace(
             logits.float(),
             pyramid.levels,
@@ -229,11 +229,12 @@ class CPTDecoder(Decoder):
             image_size=pyramid.image_size,
             fused=fused,
             pooled=pooled.flatten(1),
+            laterals=(*(stage.residual for stage in reversed(stages)), top),
         )
 
     def _run(
         self, pyramid: Pyramid, keep: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Stage, ...], Tensor, Tensor]:
+    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Stage, ...], Tensor, Tensor, Tensor]:
         high = top = self.laterals[3](pyramid.levels[3])
         outs, masks, stages = [], [], []
         for i in (2, 1, 0):
@@ -245,7 +246,7 @@ class CPTDecoder(Decoder):
                 stages.append(stage)
         fused = self.fuse(top, outs)
         pooled = self.pool(pyramid.levels[3])
-        return self.classify(fused, pooled), tuple(masks), tuple(stages), fused, pooled
+        return self.classify(fused, pooled), tuple(masks), tuple(stages), fused, pooled, top
 
     def fuse(self, top: Tensor, outs: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
         """lateral_3 and the smoothed block outputs (coarse → fine) on the finest grid, fused."""

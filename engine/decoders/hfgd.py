@@ -135,7 +135,8 @@ class HFGDDecoder(Decoder):
     def trace(self, features: Pyramid | Sequence[Tensor]) -> Trace:
         pyramid = Pyramid.of(features)
         high, query, key = self.encode(pyramid)
-        upsampled = self.upsample(self.skips.sources(pyramid), high)
+        laterals = self.upsampler.project(self.skips(self.skips.sources(pyramid)))
+        upsampled = self.upsampler.climb(laterals, high)
         logits = self.classify(upsampled).float()
         guidance = None
         if self.guided:
@@ -157,6 +158,8 @@ class HFGDDecoder(Decoder):
             (),
             image_size=pyramid.image_size,
             fused=upsampled,
+            laterals=tuple(laterals),
+            high=high,
             guidance=guidance,
         )
 

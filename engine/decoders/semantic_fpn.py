@@ -51,9 +51,17 @@ class Upsampler(nn.Module):
         self.merge = ConvNormRelu(level_channels, channels, 1)
 
     def forward(self, skips: Sequence[Tensor], top: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c h w"]:
+        return self.climb(self.project(skips), top)
+
+    def project(self, skips: Sequence[Tensor]) -> list[Float[Tensor, "b c h w"]]:
+        """The laterals, finest first."""
+        return [lateral(skip) for lateral, skip in zip(self.laterals, skips, strict=True)]
+
+    def climb(self, laterals: Sequence[Tensor], top: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c h w"]:
+        """F_u from the laterals and the top."""
         paths = [top]  # fine → coarse in the end
-        for lateral, skip in zip(reversed(self.laterals), reversed(skips), strict=True):
-            paths.insert(0, lateral(skip) + _resized(paths[0], skip))
+        for lateral in reversed(laterals):
+            paths.insert(0, lateral + _resized(paths[0], lateral))
         total = None
         for i, (convs, x) in enumerate(zip(self.levels, paths, strict=True)):
             for step, conv in enumerate(convs):  # pyright: ignore[reportArgumentType]  (a ModuleList)

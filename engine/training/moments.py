@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-FORMAT = "loupe-memory-1"
+from engine.bank_time import FORMAT
+
 WINDOW = 50
 STAGES = ("stride16", "stride8", "stride4")
 

@@ -187,17 +187,6 @@ def test_class_means_count_and_average():
     assert counts.tolist() == [0, 2, 0] and means[1].tolist() == [2, 1] and means[0].tolist() == [0, 0]
 
 
-def test_token_order_puts_alike_tokens_together():
-    groups = np.array([0, 1, 0, 2, 1, 2, 0])
-    cosines = np.where(groups[:, None] == groups[None], 0.9, -0.2)
-    np.fill_diagonal(cosines, 1)
-    order = branches.token_order(cosines)
-    assert sorted(order) == list(range(7))
-    changes = np.count_nonzero(np.diff(groups[order]))
-    assert changes == 2  # three blocks
-    assert branches.token_order(np.eye(2)) == [0, 1]
-
-
 def test_refusals(small):
     none = replace(small, guidance=None)
     for ask in (branches.guidance_of, branches.guide_labels, branches.token_angles):

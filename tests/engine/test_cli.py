@@ -59,7 +59,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return Run(capsys)
 
 
-@pytest.mark.parametrize("command", [[], ["models"], ["trace"], ["train"], ["evaluate"], ["bench"], ["data"]])
+@pytest.mark.parametrize(
+    "command", [[], ["models"], ["trace"], ["train"], ["evaluate"], ["atlas"], ["bench"], ["data"]]
+)
 def test_every_command_explains_itself(run, command):
     assert run(*command, "--help") == 0
     assert "Usage" in run.stdout and run.stderr == ""

@@ -1,0 +1,351 @@
+"""From a batch of images to what an atlas accumulates: runs the model once, keeps no map.
+
+Labels are the ground truth's; a cell belongs to a category where at least 75 % of its pixels do, and cells without such a
+majority are left out of the statistics and counted. Sums over an image are taken in fp32, over images in fp64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine import metrics
+from engine.atlas import price
+from engine.atlas.hashing import pixel_hashes
+from engine.atlas.partial import Partial, Rows, moments_of_images, strongest
+from engine.atlas.patches import PatchCollector
+from engine.atlas.records import Moments
+from engine.atlas.sites import level_of, site_maps
+from engine.cell_labels import UNKNOWN, counts_of, majority_of, pooled_counts
+from engine.resample import linear_taps
+from engine.trace import Stage, Trace
+
+PARTS = ("image", "memory", "update", "residual")
+
+
+@dataclass(eq=False)
+class Row:
+    """What an atlas keeps of one image for itself, to be written and forgotten. vectors: see `engine.atlas.shards`."""
+
+    index: int
+    id: str
+    size: tuple[int, int]
+    true: np.ndarray  # (k,) pixels
+    predicted: np.ndarray  # (k,)
+    confusion: np.ndarray  # (k, k)
+    presence: np.ndarray | None  # (k,)
+    norm: dict[str, np.ndarray]  # stage → (k,)
+    cosine: dict[str, np.ndarray]  # stage → (k,), with memory only
+    vectors: dict[str, np.ndarray]
+
+
+class Collector:
+    """Accumulates batches of one chunk.
+
+    Args:
+        segmenter: in evaluation mode, on `device`.
+        rows: R, of the reservoir per category.
+        seed: of its hash.
+    """
+
+    def __init__(self, segmenter: Any, rows: int, seed: int, device: torch.device | str = "cpu") -> None:
+        self.segmenter = segmenter
+        self.classes = len(segmenter.spec.classes)
+        self.rows = rows
+        self.seed = seed
+        self.device = torch.device(device)
+        # Keys beyond these cannot stay: what an accumulation holds already is a bound for all that follow.
+        self.limits = np.full(self.classes, np.iinfo(np.uint64).max, np.uint64)
+        self.patch_limits: np.ndarray | None = None
+
+    def bound_by(self, known: Partial | None) -> None:
+        """Leave out what could not stay beside `known`. It only saves work: the result of merging is the same."""
+        if known is None:
+            return
+        self.limits = np.minimum(self.limits, known.reservoir.limits(self.classes))
+        groups = self.classes * len([name for name in known.sums if name.endswith("/everyone")])
+        self.patch_limits = known.patches.limits(groups) if groups else None
+
+    @torch.no_grad()
+    def collect(self, batch: Sequence[tuple[int, Any]]) -> tuple[Partial, list[Row]]:
+        """One batch of (index, sample), all of one size."""
+        samples = [sample for _, sample in batch]
+        images = torch.from_numpy(np.stack([sample.image for sample in samples])).to(self.device)
+        trace = self.segmenter.trace(self.segmenter.normalise(images))
+        truth = np.stack([np.asarray(sample.labels) for sample in samples])
+        truth = np.where(truth < self.classes, truth, UNKNOWN).astype(
+            np.uint8 if self.classes <= 255 else np.int16
+        )
+        predicted = trace.labels.cpu().numpy()
+        grids = _Grids(truth, self.classes, self.device)
+        grids.majority((trace.features[0].shape[-2], trace.features[0].shape[-1]))  # the finest first
+        held = torch.from_numpy(np.stack([_held(labels, self.classes) for labels in truth])).to(self.device)
+        rows = [
+            _row(index, sample, true, guess, self.classes)
+            for (index, sample), true, guess in zip(batch, truth, predicted, strict=True)
+        ]
+        seen = torch.from_numpy(np.stack([row.predicted > 0 for row in rows])).to(self.device)
+
+        sums = {"confusion": np.stack([row.confusion for row in rows]).sum(0)}
+        patches = PatchCollector(trace, batch, predicted, grids, held, self.patch_limits)
+        prototyped = [stage for stage in trace.stages if stage.prototypes is not None]
+        for order, stage in enumerate(prototyped):
+            sums |= _reading(stage, grids.one_hot(stage.grid), held)
+            sums |= _prototypes(stage, held, seen)
+            _live(stage, rows)
+            patches.stage(order, stage)
+        _presence(prototyped, rows)
+        for stage in trace.stages:
+            price.collect(stage, grids, self.seed, rows)
+        maps = site_maps(trace)
+        moments = {name: _moments(x, grids.one_hot((x.shape[-2], x.shape[-1]))) for name, x in maps.items()}
+        reservoir = merge_rows(
+            [
+                self._draw(j, *each, trace, maps, grids)
+                for j, each in enumerate(zip(batch, truth, predicted, strict=True))
+            ]
+        )
+        self.limits = np.minimum(self.limits, reservoir.limits(self.classes))
+        return Partial(len(batch), sums, moments, reservoir, patches.rows()), rows
+
+    def _draw(
+        self,
+        j: int,
+        sample: tuple[int, Any],
+        truth: np.ndarray,
+        predicted: np.ndarray,
+        trace: Trace,
+        maps: dict[str, Tensor],
+        grids: _Grids,
+    ) -> Rows:
+        """The pixels of one image that may enter the reservoir, with their features at every site."""
+        index, image = sample
+        height, width = truth.shape
+        hashes = pixel_hashes(self.seed, image.id, height * width)
+        flat = truth.ravel()
+        candidates = np.flatnonzero(flat < self.classes)
+        candidates = candidates[hashes[candidates] <= self.limits[flat[candidates]]]
+        group, key = flat[candidates].astype(np.int64), hashes[candidates]
+        order = np.stack([np.full(len(candidates), index), candidates], axis=1).astype(np.int64)
+        kept = strongest(group, key, order, self.rows)
+        candidates, group, key, order = candidates[kept], group[kept], key[kept], order[kept]
+        at = np.stack(np.divmod(candidates, width), axis=1)
+        modes = getattr(image, "modes", None)
+        columns = {
+            "pixel": at.astype(np.int32),
+            "predicted": predicted[at[:, 0], at[:, 1]].astype(np.int16),
+            "confidence": _confidence(trace.logits[j], at, (height, width)),
+            "mode": np.full(len(at), UNKNOWN, np.uint8) if modes is None else modes[at[:, 0], at[:, 1]],
+        }
+        for name, x in maps.items():
+            grid = (x.shape[-2], x.shape[-1])
+            # The cell that holds the pixel's centre, as everywhere: floor((row + ½) · h / H).
+            cells = ((2 * at + 1) * np.array(grid)) // (2 * np.array([height, width]))
+            columns[f"features/{name}"] = _at(x[j], cells)
+            level = f"pure/{level_of(trace, grid)}"
+            if level not in columns:
+                columns[level] = grids.majority(grid)[j][cells[:, 0], cells[:, 1]] == group
+        return Rows(self.rows, group, key, order, columns)
+
+
+def merge_rows(parts: Sequence[Rows]) -> Rows:
+    """Rows of several images, or batches, as one."""
+    return parts[0].merge(*parts[1:])
+
+
+class _Grids:
+    """Majority labels of a batch on any grid, counted once for each."""
+
+    def __init__(self, truth: np.ndarray, classes: int, device: torch.device) -> None:
+        self.truth, self.classes, self.device = truth, classes, device
+        self._majority: dict[tuple[int, int], np.ndarray] = {}
+        self._finest: tuple[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] | None = None
+        self._one_hot: dict[tuple[int, int], Tensor] = {}
+
+    def majority(self, grid: tuple[int, int]) -> np.ndarray:
+        """(b, h, w), 255 where less than 75 % of a cell's pixels share a category."""
+        if grid not in self._majority:
+            self._majority[grid] = np.stack([majority_of(*counts, grid) for counts in self._counts(grid)])
+        return self._majority[grid]
+
+    def _counts(self, grid: tuple[int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Pixels of each category in each cell, of every image; from a finer grid's where the cells are made of its cells."""
+        if self._finest is None:
+            found = [counts_of(each, grid, self.classes) for each in self.truth]
+            self._finest = (grid, found)
+            return found
+        fine, finer = self._finest
+        if fine[0] % grid[0] == 0 == fine[1] % grid[1]:
+            return [pooled_counts(*counts, fine, grid) for counts in finer]
+        return [counts_of(each, grid, self.classes) for each in self.truth]
+
+    def one_hot(self, grid: tuple[int, int]) -> Tensor:
+        """(b, k, h·w) fp32; 0 everywhere for mixed cells."""
+        if grid not in self._one_hot:
+            self._one_hot[grid] = self._compared(self.majority(grid).reshape(len(self.truth), -1))
+        return self._one_hot[grid]
+
+    def shuffled(self, grid: tuple[int, int], orders: np.ndarray) -> Tensor:
+        """The same with each image's cells in another order (b, h·w)."""
+        labels = self.majority(grid).reshape(len(self.truth), -1)
+        return self._compared(np.take_along_axis(labels, orders, axis=1))
+
+    def _compared(self, labels: np.ndarray) -> Tensor:
+        categories = torch.arange(self.classes, device=self.device)[:, None]
+        return (torch.from_numpy(labels).to(self.device)[:, None] == categories).float()
+
+
+def _moments(x: Tensor, one_hot: Tensor) -> Moments:
+    """Of one site: count, mean and Σ (x − mean)² per image in fp32, together in fp64.
+
+    Squares are taken around the image's mean: around 0 a large mean would swallow a small variance.
+    """
+    flat = x.flatten(2)
+    middle = flat.mean(-1, keepdim=True)
+    apart = flat - middle
+    count = one_hot.sum(-1).double()
+    safe = count.clamp_min(1)[..., None]
+    mean = torch.einsum("bkq,bcq->bkc", one_hot, apart).double() / safe
+    squares = torch.einsum("bkq,bcq->bkc", one_hot, apart.square_()).double()
+    m2 = (squares - count[..., None] * mean.square()).clamp_min(0)
+    mean = torch.where(count[..., None] > 0, mean + middle.transpose(1, 2), 0.0)
+    return moments_of_images(count.long().cpu().numpy(), mean.cpu().numpy(), m2.cpu().numpy())
+
+
+def _reading(stage: Stage, one_hot: Tensor, held: Tensor) -> dict[str, np.ndarray]:
+    """Who reads which prototype, and how large the parts of what is read are."""
+    assert stage.memory is not None or stage.memory_share == 0
+    classes = held.shape[1]
+    image_mass = torch.zeros(len(held), stage.heads, classes, classes, device=held.device)
+    everyone = torch.zeros(len(held), stage.heads, classes, device=held.device)
+    memory_values = torch.einsum("bnmd,cnd->bnmc", stage.source_values()[1], stage.output_weight.float())
+    bias = (
+        torch.einsum("cnd,nd->c", stage.output_weight.float(), stage.value_bias.float())
+        + stage.output_bias.float()
+    )
+    parts = torch.zeros(classes + 1, len(PARTS), dtype=torch.float64, device=held.device)
+    start = 0
+    for block in stage.blocks():
+        queries = slice(start, start + block.shape[-2])
+        start = queries.stop
+        readers = one_hot[..., queries]
+        image_mass += torch.einsum("bkq,bnqm->bnkm", readers, block)
+        everyone += block.sum(dim=-2)
+        update = stage.update.float().flatten(2)[..., queries].transpose(1, 2)
+        memory = torch.einsum("bnqm,bnmc->bqc", block, memory_values)
+        residual = stage.residual.float().flatten(2)[..., queries].transpose(1, 2)
+        norms = [each.norm(dim=-1) for each in (update - bias - memory, memory, update, residual)]
+        stacked = torch.stack(norms, dim=-1)
+        parts[:-1] += torch.einsum("bkq,bqp->kp", readers, stacked).double()
+        parts[-1] += torch.einsum("bq,bqp->p", 1 - readers.sum(1), stacked).double()
+    gone = (~held).float()
+    cells = one_hot.sum((0, 2))
+    mixed = one_hot.shape[0] * one_hot.shape[2] - cells.sum()
+    found = {
+        "mass": image_mass.double().sum(0),
+        "absent": (image_mass * gone[:, None, None, :]).double().sum(0),
+        "everyone": everyone.double().sum(0),
+        "everyone_absent": (everyone * gone[:, None, :]).double().sum(0),
+        "cells": torch.cat([cells, mixed[None]]).long(),
+        "parts": parts,
+    }
+    return {f"usage/{stage.name}/{name}": array.cpu().numpy() for name, array in found.items()}
+
+
+def _prototypes(stage: Stage, held: Tensor, seen: Tensor) -> dict[str, np.ndarray]:
+    """Sums of live prototypes over all images and over those that hold the category, and of the cosines between them."""
+    assert stage.prototypes is not None
+    prototypes = stage.prototypes.double()
+    cosine = F.normalize(prototypes, dim=-1) @ F.normalize(prototypes, dim=-1).transpose(1, 2)
+    both = held[:, :, None] & held[:, None, :]
+    found = {
+        "sum": prototypes.sum(0),
+        "sum_true": (prototypes * held[..., None]).sum(0),
+        "sum_predicted": (prototypes * seen[..., None]).sum(0),
+        "images_true": held.sum(0),
+        "images_predicted": seen.sum(0),
+        "pairs": cosine.sum(0),
+        "pairs_present": (cosine * both).sum(0),
+        "together": both.sum(0),
+    }
+    return {f"prototypes/{stage.name}/{name}": array.cpu().numpy() for name, array in found.items()}
+
+
+def _live(stage: Stage, rows: list[Row]) -> None:
+    assert stage.prototypes is not None
+    prototypes = stage.prototypes.float()
+    norm = prototypes.norm(dim=-1).cpu().numpy()
+    cosine = None
+    if stage.memory is not None:
+        cosine = F.cosine_similarity(prototypes, stage.memory.float()[None], dim=-1).cpu().numpy()
+    for j, row in enumerate(rows):
+        row.norm[stage.name] = norm[j]
+        if cosine is not None:
+            row.cosine[stage.name] = cosine[j]
+        row.vectors[f"{stage.name}.prototypes"] = prototypes[j].cpu().numpy()
+
+
+def _presence(stages: Sequence[Stage], rows: list[Row]) -> None:
+    """The maximum over space of the mask logits, resized to the finest of their grids and summed, as they are supervised."""
+    masks = [stage.mask_logits for stage in stages if stage.mask_logits is not None]
+    if not masks:
+        return
+    size = masks[-1].shape[-2:]
+    total = sum(F.interpolate(m.float(), size=size, mode="bilinear", align_corners=False) for m in masks)
+    assert isinstance(total, Tensor)
+    top = total.flatten(2).amax(-1).cpu().numpy()
+    for j, row in enumerate(rows):
+        row.presence = top[j]
+
+
+def _row(index: int, sample: Any, truth: np.ndarray, predicted: np.ndarray, classes: int) -> Row:
+    valid = truth < classes
+    return Row(
+        index,
+        sample.id,
+        (truth.shape[0], truth.shape[1]),
+        np.bincount(truth[valid], minlength=classes),
+        np.bincount(predicted.ravel(), minlength=classes),
+        metrics.confusion(truth[valid], predicted[valid], classes),
+        None,
+        {},
+        {},
+        {},
+    )
+
+
+def _held(truth: np.ndarray, classes: int) -> np.ndarray:
+    return np.bincount(truth.ravel(), minlength=UNKNOWN + 1)[:classes] > 0
+
+
+def _at(x: Tensor, cells: np.ndarray) -> np.ndarray:
+    """(r, c) features of a map (c, h, w) at cells (r, 2)."""
+    if not len(cells):  # the rule, once a reservoir is full: nothing to wait for on a GPU
+        return np.empty((0, x.shape[0]), np.float32)
+    rows, cols = (torch.from_numpy(cells[:, i]).to(x.device) for i in (0, 1))
+    return x[:, rows, cols].T.cpu().numpy()
+
+
+def _confidence(logits: Tensor, at: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Largest softmax probability at pixels, of the logits resized bilinearly as for the labels.
+
+    In fp64: the last bit of an fp32 softmax depends on which other pixels are computed with it, so on who walked.
+    """
+    if not len(at):
+        return np.empty(0, np.float32)
+    (r0, r1, rt), (c0, c1, ct) = (
+        [tap[torch.from_numpy(at[:, i])] for tap in linear_taps(size[i], logits.shape[i - 2])] for i in (0, 1)
+    )
+    (upper_left, upper_right), (lower_left, lower_right) = (
+        [logits[:, r.to(logits.device), c.to(logits.device)].cpu().double() for c in (c0, c1)]
+        for r in (r0, r1)
+    )
+    top = upper_left * (1 - ct) + upper_right * ct
+    low = lower_left * (1 - ct) + lower_right * ct
+    return (top * (1 - rt) + low * rt).softmax(0).amax(0).float().numpy()
