@@ -10,16 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import streamlit as st
 import torch
 
 from engine.affinity import Reading, Sink, reading, sinks
-from engine.branches import BranchMeasures, measures, outcome_counts, token_angles, token_order
+from engine.bank import banks
+from engine.bank_time import MemoryTime, moments_path, read_moments
+from engine.branches import BranchMeasures, measures, outcome_counts, token_angles
 from engine.cell_labels import CellLabels, cell_labels
+from engine.decoders.cpt import CPTDecoder
+from engine.decoders.hfgd import HFGDDecoder
+from engine.errors import LoupeError
 from engine.gradients import GradientMatrix
+from engine.ordering import alike_order
+from engine.segmenter import Segmenter
 from engine.trace import Trace
+
+Made = TypeVar("Made")
 
 THREADS = torch.get_num_threads()  # before anyone here changes it
 
@@ -68,6 +79,70 @@ def gradients_of(trace: Trace, truth: np.ndarray, make: Callable[[], GradientMat
     return _gradients(key_of(trace, truth), make)
 
 
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What the Prototypes page needs of a model's own weights and moments, without its atlas.
+
+    key: names all of it. stages: with prototypes, coarse → fine. banks: stage → (k, C), empty without memory. time: moments of
+    training, or None, and `time_why` says why. tokens, classifier (k, c): of a guided model, what classifies F_h and F_u; None
+    elsewhere.
+    """
+
+    key: str
+    stages: tuple[str, ...]
+    heads: int
+    banks: dict[str, np.ndarray]
+    time: MemoryTime | None
+    time_why: str
+    tokens: np.ndarray | None
+    classifier: np.ndarray | None
+
+
+def parts_of(checkpoint: str, load: Callable[[], Segmenter], path: Path) -> Parts:
+    """The parts of a model. checkpoint: its SHA-256; path: of its file, beside which the moments lie."""
+    moments = moments_path(path)
+    state = moments.stat() if moments.is_file() else None
+    stamp = None if state is None else (state.st_mtime_ns, state.st_size)
+    return _parts(checkpoint, stamp, load, moments)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Reading the model …")
+def _parts(
+    checkpoint: str, stamp: tuple[int, int] | None, _load: Callable[[], Segmenter], _moments: Path
+) -> Parts:
+    segmenter = _load()
+    decoder, spec = segmenter.decoder, segmenter.spec
+    found = banks(segmenter) if isinstance(decoder, CPTDecoder) else {}
+    time, why = None, ""
+    if found and stamp is None:
+        why = f"The moments of its training were not kept: there is no file {_moments.name} beside the checkpoint."
+    elif found:
+        try:
+            time = read_moments(_moments, found)
+        except LoupeError as error:
+            why = f"Its moments cannot be shown: {error}."
+    stages = ()
+    if isinstance(decoder, CPTDecoder) and spec.sources in ("prototypes", "memory"):
+        stages = tuple(str(block.name) for block in reversed(list(decoder.blocks)))
+    tokens = classifier = None
+    if isinstance(decoder, HFGDDecoder) and decoder.guided:
+        tokens, classifier = (
+            one.weight.detach().float().cpu().numpy() for one in (decoder.tokens, decoder.classifier)
+        )
+    key = f"{checkpoint} {stamp}"
+    return Parts(key, stages, spec.heads, found, time, why, tokens, classifier)
+
+
+def made(key: tuple, make: Callable[[], Made]) -> Made:
+    """What `make` gives, kept under a key that names all that it depends on."""
+    return _made(key, make)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _made(key: tuple, _make: Callable[[], Any]) -> Any:
+    return _make()
+
+
 @st.cache_resource(max_entries=256, show_spinner=False)
 def _branches(key: tuple[str, ...], _trace: Trace, _truth: np.ndarray | None) -> Branches:
     assert _trace.guidance is not None
@@ -76,7 +151,7 @@ def _branches(key: tuple[str, ...], _trace: Trace, _truth: np.ndarray | None) ->
         None if _truth is None else measures(_trace, _truth),
         None if _truth is None else outcome_counts(_trace, _truth),
         cosines,
-        tuple(token_order(cosines)),
+        tuple(alike_order(cosines)),
         token_angles(_trace, _truth),
         "prediction" if _truth is None else "ground truth",
     )

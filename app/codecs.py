@@ -19,6 +19,11 @@ def one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
+def one_of_numbers(allowed: tuple[int, ...]) -> Callable[[str], int]:
+    one = one_of(tuple(map(str, allowed)))
+    return lambda text: int(one(text))
+
+
 def list_of(allowed: tuple[str, ...], most: int) -> Callable[[str], tuple[str, ...]]:
     one = one_of(allowed)
 

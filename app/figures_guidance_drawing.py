@@ -5,12 +5,10 @@ As app.figures: always light, one scale for what is compared, a caption that sta
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -19,9 +17,9 @@ from matplotlib.ticker import MultipleLocator
 from app import figures
 from app.figures import MARGIN, STYLE, WIDTH, follow
 from app.figures_guidance import DIVERGING, GradientSheet, MapSheet, TokenSheet, angle_top, cosine_reach
+from app.figures_page import FAINT, INK, SOFT, Page
 from app.words import number as three_digits
 
-INK, SOFT, FAINT = "#20242a", "#60656c", "#d9dce0"
 HATCHES = {1: "////", 2: "\\\\\\\\", 3: "xxxx"}  # outcomes, as the viewer draws them; "both right" stays bare
 
 
@@ -37,33 +35,13 @@ def draw(sheet: MapSheet | TokenSheet | GradientSheet, kind: str) -> bytes:
     return figures.render(figure, kind)
 
 
-class _Page:
-    """A figure in inches from the top left, with a title above and a caption below."""
-
-    def __init__(self, tall: float, title: str, caption: str) -> None:
-        lines = textwrap.wrap(caption, 158)
-        self.total = 0.34 + tall + 0.16 + 0.125 * len(lines)
-        self.figure = Figure(figsize=(WIDTH, self.total))
-        FigureCanvasAgg(self.figure)
-        self.figure.text(
-            MARGIN / WIDTH, 1 - 0.14 / self.total, title, fontsize=8.5, fontweight="bold", va="center"
-        )
-        bottom = (0.06 + 0.125 * len(lines)) / self.total
-        self.figure.text(MARGIN / WIDTH, bottom, "\n".join(lines), fontsize=6.5, va="top", linespacing=1.3)
-
-    def axes(self, left: float, top: float, wide: float, high: float):
-        """Axes whose upper left corner lies `left`, `top` below the title."""
-        bottom = self.total - 0.34 - top - high
-        return self.figure.add_axes((left / WIDTH, bottom / self.total, wide / WIDTH, high / self.total))
-
-
 def map_figure(sheet: MapSheet) -> Figure:
     """Three panes side by side; guide and upsampler share one scale."""
     height, width = sheet.photo.shape[:2]
     gap = 0.1
     wide = (WIDTH - 2 * MARGIN - 2 * gap) / 3
     tall = min(3.6, wide * height / width)
-    page = _Page(tall + 0.72, sheet.title, sheet.caption)
+    page = Page(tall + 0.72, sheet.title, sheet.caption)
     low = float(min(sheet.guide.min(), sheet.upsampler.min()))
     high = float(max(sheet.guide.max(), sheet.upsampler.max()))
     shared = Normalize(low, high if high > low else low + 1, clip=True)
@@ -176,7 +154,7 @@ def token_figure(sheet: TokenSheet) -> Figure:
     count = len(sheet.names)
     cell = min(0.2, 3.0 / count)
     side, names = cell * count, 0.85
-    page = _Page(side + 0.95, sheet.title, sheet.caption)
+    page = Page(side + 0.95, sheet.title, sheet.caption)
     reach = cosine_reach(sheet.cosines)
     axes = page.axes(MARGIN + names, 0.1, side, side)
     hidden = np.ma.masked_where(np.eye(count, dtype=bool), sheet.cosines)
@@ -235,7 +213,7 @@ def _angles(axes, sheet: TokenSheet) -> None:
 def gradient_figure(sheet: GradientSheet) -> Figure:
     """Norms on a logarithmic scale, cosines from −1 to 1, every value in figures; exact zeros are written, not drawn."""
     count = len(sheet.rows)
-    page = _Page(0.2 * count + 0.62, sheet.title, sheet.caption)
+    page = Page(0.2 * count + 0.62, sheet.title, sheet.caption)
     high = 0.2 * count
     wide, gap, names = 1.55, 0.62, 0.75
     low_power, high_power = sheet.limits

@@ -1,8 +1,9 @@
-"""The pictures that can be looked at: sample scenes, scikit-learn's two photographs, and what people upload.
+"""The pictures that can be looked at: sample scenes, scikit-learn's two photographs, what people upload, images of datasets.
 
 A picture's id is the first 16 hexadecimal digits of its content hash, so that a link means the same picture in every
 process, and two uploads of one file are one picture. Uploads live in this process only, within a limit in bytes; a link
-to one that is not (or no longer) here is answered by a sentence.
+to one that is not (or no longer) here is answered by a sentence. An image of a dataset is called `data-<dataset>-<image>`:
+any process can open it anew.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import numpy as np
 from PIL import Image
 
 from engine.data.categories import CLASS_NAMES
+from engine.data.datasets import SPLITS, index_of, open_dataset
 from engine.errors import LoupeError
 from engine.images import LoadedImage, load_image, photographs
 
 ID_LENGTH = 16
 THUMBNAIL = 72  # pixels, square
 UPLOAD_BYTES = 192 * 2**20  # decoded pixels of uploads kept in this process
+DATA = "data-"  # begins the id of a dataset's image
+KEPT = 64  # images of datasets kept in this process: they are quickly had again
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +36,17 @@ class Picture:
     """One picture: its pixels as models see them, and what is known about it.
 
     truth: (H, W) uint8 category indices of the same size as `image.pixels`, 255 where unknown; None without ground truth.
-    classes: names of those indices.
+    classes: names of those indices. modes: (H, W) uint8 planted appearances, 255 where none; None where they are not known.
     """
 
     id: str
     title: str
-    kind: str  # "scene", "photograph" or "upload"
+    kind: str  # "scene", "photograph", "upload" or "data"
     image: LoadedImage
     truth: np.ndarray | None = None
     thumbnail: str = ""  # a data URI
     classes: tuple[str, ...] = ()
+    modes: np.ndarray | None = None
 
     def truth_for(self, classes: Sequence[str]) -> np.ndarray | None:
         """The truth in a model's own numbering, matched by name: 255 where the model has no such category; None without any."""
@@ -68,6 +73,7 @@ class Gallery:
         self._lock = threading.Lock()
         self._samples: dict[str, Picture] | None = None
         self._uploads: OrderedDict[str, Picture] = OrderedDict()
+        self._data: OrderedDict[str, Picture] = OrderedDict()
 
     def samples(self) -> list[Picture]:
         """Scenes in the order of their files, then photographs. Read once."""
@@ -103,6 +109,8 @@ class Gallery:
 
     def get(self, picture_id: str) -> Picture:
         """The picture of this id. Raises UnknownPicture with what to do about it."""
+        if picture_id.startswith(DATA):
+            return self._of_dataset(picture_id)
         for picture in self.samples():
             if picture.id == picture_id:
                 return picture
@@ -114,6 +122,59 @@ class Gallery:
             f"The image {picture_id[:40]} is not among the samples and not (or no longer) uploaded here: upload the file "
             "again to see what this link shows."
         )
+
+    def _of_dataset(self, picture_id: str) -> Picture:
+        with self._lock:
+            if picture_id in self._data:
+                self._data.move_to_end(picture_id)
+                return self._data[picture_id]
+        try:
+            picture = _from_dataset(picture_id)
+        except (LoupeError, OSError) as error:
+            raise UnknownPicture(f"The image {picture_id[:60]} cannot be shown: {error}.") from error
+        with self._lock:
+            self._data[picture_id] = picture
+            while len(self._data) > KEPT:
+                self._data.popitem(last=False)
+        return picture
+
+
+def data_id(dataset: str, sample: str) -> str:
+    """The id of a dataset's image."""
+    return f"{DATA}{dataset}-{sample}"
+
+
+def _from_dataset(picture_id: str) -> Picture:
+    name, sample_id = _parted(picture_id.removeprefix(DATA))
+    dataset = open_dataset(name)
+    sample = dataset[index_of(dataset, sample_id)]
+    image = load_image(sample.image, name=f"{name}-{sample.id}")
+    truth, modes = _like(sample.labels, image.size), _like(sample.modes, image.size)
+    return Picture(
+        picture_id,
+        f"{name} {sample.id}",
+        "data",
+        image,
+        truth,
+        _thumbnail(image.pixels),
+        dataset.classes,
+        modes,
+    )
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """("scenes-val", "1000020"): the known dataset of the longest name that the text begins with, and the rest."""
+    for name in sorted(SPLITS, key=len, reverse=True):
+        if text.startswith(f"{name}-"):
+            return name, text[len(name) + 1 :]
+    raise LoupeError(f"it names none of the datasets {', '.join(SPLITS)}")
+
+
+def _like(labels: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
+    """Labels at the size of the image as models see it, which may be reduced: the nearest ones."""
+    if labels is None or labels.shape == size:
+        return labels
+    return np.asarray(Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 def _picture(source: Path | bytes, title: str, kind: str, truth: np.ndarray | None = None) -> Picture:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.views import compare, guidance, inspect
+from app.views import compare, guidance, inspect, prototypes
 
 STYLE = Path(__file__).with_name("style.css")
 ICON = Path(__file__).with_name("icon.svg")  # a file of our own: icon names are fetched from another server
@@ -26,6 +26,7 @@ def main() -> None:
             url_path="inspect",
             default=True,
         ),
+        st.Page(prototypes.render, title="Prototypes", icon=":material/hexagon:", url_path="prototypes"),
         st.Page(guidance.render, title="Guidance", icon=":material/alt_route:", url_path="guidance"),
         st.Page(compare.render, title="Compare", icon=":material/view_column:", url_path="compare"),
     ]

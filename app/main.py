@@ -18,9 +18,9 @@ sys.path[:] = [str(HERE.parent), *(entry for entry in sys.path if entry and Path
 
 import streamlit as st  # noqa: E402
 
-from app import process  # noqa: E402
+from app import atlases, process  # noqa: E402
 from app.routes import routes  # noqa: E402
-from app.views import inspect  # noqa: E402
+from app.views import inspect, prototypes  # noqa: E402
 from engine import LoupeError  # noqa: E402
 
 
@@ -29,16 +29,30 @@ async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
     """While the server runs. What the first visitor needs is made aside: the server answers meanwhile."""
     threading.Thread(target=_warm_up, daemon=True).start()
     yield
+    process.atlases().stop_all()
 
 
 def _warm_up() -> None:
     # What is wrong with a model or an image is told by the page that shows it.
     with suppress(LoupeError):
         inspect.warm_up()
+    with suppress(LoupeError):
+        prototypes.warm_up()
     # Streamlit collects garbage after every run of a script, and walking the half million objects that torch and timm bring takes
     # longer than the run itself, while the answer waits. They stay for good: collections pass them over from now on.
     gc.collect()
     gc.freeze()
+    with suppress(LoupeError):
+        _begin_atlas()
+
+
+def _begin_atlas() -> None:
+    """The atlas that the Prototypes page opens on is made aside, unless it is there or LOUPE_ATLAS=0."""
+    cards = process.engine().models()
+    if atlases.may_begin() and (card := cards.get(prototypes.OPENING_MODEL)) is not None:
+        found = process.atlases().find(card)
+        if found.atlas is None and found.why is None:
+            process.atlases().build(card, str(process.engine().device))
 
 
 app = st.App(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from app.atlases import Atlases
 from app.gallery import Gallery
 from app.jobs import Jobs
 from app.routes import Store
@@ -38,6 +39,11 @@ def store() -> Store:
 @cache
 def jobs() -> Jobs:
     return Jobs()
+
+
+@cache
+def atlases() -> Atlases:
+    return Atlases()
 
 
 def influence(trace: Trace, pixel: tuple[int, int], site: str) -> Influence:

@@ -28,6 +28,9 @@ SITES = ("f3", "f2", "f1", "f0", "image")
 MARKS = ("none", "prediction", "error", "truth")
 THIRDS = ("difference", "outcomes")
 UNDER_PIN = "*"
+SECTIONS = ("reads", "memory", "shadow", "time", "price")
+BANKS = ("bank", "mean")
+FEW, MANY = 12, 24  # patches on show
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,9 @@ class Selection:
     marks: what is drawn over the photo; pair: places in `models` of the two whose differences are listed.
     Guidance: category by name, or UNDER_PIN: the one that is predicted there; the three cut factors, None: as the model was
     trained; what the third pane shows; context: the context encoder's affinity is drawn while the pointer moves.
+    Prototypes: category by name, or UNDER_PIN: the first that tells something; section: which of the lower parts is shown;
+    patches: how many; moment: of training, counted from 0, None: the last; bank: each moment's bank, or its mean over the
+    last steps before it; features: the site whose class means are shown where a model has no prototypes.
     """
 
     model: str = "cpt"
@@ -75,6 +81,11 @@ class Selection:
     low_cut: float | None = None
     third: str = "difference"
     context: bool = False
+    section: str = "reads"
+    patches: int = FEW
+    moment: int | None = None
+    bank: str = "bank"
+    features: str = ""
 
     @property
     def pin(self) -> tuple[int, int] | None:
@@ -134,8 +145,17 @@ _CODECS: dict[str, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
     "low_cut": ("low", _share_text, codecs.unit),
     "third": ("third", str, codecs.one_of(THIRDS)),
     "context": ("context", _flag_text, codecs.flag),
+    "section": ("view", str, codecs.one_of(SECTIONS)),
+    "patches": ("patches", str, codecs.one_of_numbers((FEW, MANY))),
+    "moment": (
+        "moment",
+        lambda moment: "last" if moment is None else str(moment),
+        lambda text: None if text == "last" else codecs.natural(text),
+    ),
+    "bank": ("bank", str, codecs.one_of(BANKS)),
+    "features": ("features", str, codecs.name),
 }
-_NONE_HAS_A_NAME = ("head", "source")
+_NONE_HAS_A_NAME = ("head", "source", "moment")
 PARAMETERS = tuple(name for name, _, _ in _CODECS.values())
 
 
@@ -169,6 +189,12 @@ GUIDANCE = Page(
     "guidance",
     ("model", *_PLACE, "token_cut", "high_cut", "low_cut"),
     ("category", "third", "context", "outline", *_LOOK, "hold"),
+)
+
+PROTOTYPES = Page(
+    "prototypes",
+    ("model", "stage", "category", "section", "head", "patches", "colours", "bank", "moment", "features"),
+    (),
 )
 
 

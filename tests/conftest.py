@@ -69,6 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from jaxtyping import install_import_hook
 
         install_import_hook([f"engine.{module}" for module in SHAPED], "beartype.beartype")
+    os.environ.setdefault("LOUPE_ATLAS", "0")  # no page begins a walk over a dataset by itself
     threads = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2  # workers side by side share the cores
     threads = int(os.environ.setdefault("OMP_NUM_THREADS", str(threads)))  # read when torch is imported
 
@@ -128,17 +129,29 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="session")
-def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the app, served as `make app` serves it, on a free port."""
+def atlas_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the served app looks for atlases: empty until a test makes one there."""
+    return tmp_path_factory.mktemp("atlases")
+
+
+@pytest.fixture(scope="session")
+def app_server(tmp_path_factory: pytest.TempPathFactory, atlas_root: Path) -> Iterator[str]:
+    """Address of the app, served as `make app` serves it, on a free port; it begins no walks over datasets by itself."""
     if not (ROOT / "app" / "main.py").is_file():
         pytest.fail("app/main.py is missing")
     port = free_port()
     address = f"http://localhost:{port}"
     log = tmp_path_factory.mktemp("server") / "log.txt"
     command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
+    environment = {**os.environ, "LOUPE_ATLAS": "0", "LOUPE_ATLASES": str(atlas_root)}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             wait_until_healthy(address, process, log)

@@ -51,5 +51,5 @@ def other_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def forget() -> None:
     from app import process
 
-    for made in (process.engine, process.gallery, process.store, process.jobs):
+    for made in (process.engine, process.gallery, process.store, process.jobs, process.atlases):
         made.cache_clear()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.gallery import Gallery, UnknownPicture
+from app.gallery import Gallery, UnknownPicture, data_id
 from engine.errors import LoupeError
 
 
@@ -77,3 +77,46 @@ def test_an_unknown_id_is_cut_short(gallery):
     with pytest.raises(UnknownPicture) as error:
         gallery.get("x" * 10_000)
     assert len(str(error.value)) < 300
+
+
+def test_an_image_of_a_dataset_opens_by_its_id_with_truth_and_modes(gallery, tmp_path):
+    from engine.data.datasets import open_dataset
+
+    dataset = open_dataset("scenes-val")
+    picture = gallery.get(data_id("scenes-val", "1000020"))
+    sample = dataset[20]
+    assert sample.id == "1000020" and picture.id == "data-scenes-val-1000020" and picture.kind == "data"
+    np.testing.assert_array_equal(picture.image.pixels, sample.image)
+    np.testing.assert_array_equal(picture.truth, sample.labels)
+    np.testing.assert_array_equal(picture.modes, sample.modes)
+    assert picture.classes == dataset.classes and picture.title == "scenes-val 1000020"
+    assert gallery.get(picture.id) is picture  # painted once
+    again = Gallery(tmp_path).get(picture.id)  # and in any other process
+    assert again.image.hash == picture.image.hash
+    assert picture not in gallery.samples() and gallery.uploads() == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("data-", "names none of the datasets"),
+        ("data-coco-17", "names none of the datasets"),
+        ("data-scenes-val-", "no image ''"),
+        ("data-scenes-val-999999", "no image '999999'"),
+        ("data-scenes-val-1000500", "no image '1000500'"),
+        ("data-scenes-val-01000020", "no image"),
+        ("data-scenes-val-../../etc/passwd", "no image"),
+        ("data-scenes-val-٣", "no image"),
+    ],
+)
+def test_a_bad_id_of_a_datasets_image_is_one_sentence(gallery, bad, said):
+    with pytest.raises(UnknownPicture, match=said) as error:
+        gallery.get(bad)
+    assert str(error.value).count(". ") == 0 and len(str(error.value)) < 200
+
+
+def test_only_so_many_images_of_datasets_are_kept(gallery, monkeypatch):
+    monkeypatch.setattr("app.gallery.KEPT", 2)
+    first, second, third = (gallery.get(data_id("scenes-val", str(1_000_000 + i))) for i in range(3))
+    assert gallery.get(third.id) is third and gallery.get(second.id) is second
+    assert gallery.get(first.id) is not first

@@ -10,18 +10,23 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from app.selection import (
+    BANKS,
     COLOURS,
     COMPARE,
+    FEW,
     GUIDANCE,
     INSPECT,
+    MANY,
     MARKS,
     MAX_PINS,
     MEASURES,
     OUTLINES,
     PARAMETERS,
+    PROTOTYPES,
     READINGS,
     RELATIVES,
     SCALES,
+    SECTIONS,
     SHOWS,
     SITES,
     THIRDS,
@@ -75,6 +80,11 @@ def some(seed: int) -> Selection:
         low_cut=draw.randrange(101) / 100,
         third=draw.choice(THIRDS),
         context=draw.random() < 0.5,
+        section=draw.choice(SECTIONS),
+        patches=draw.choice([FEW, MANY]),
+        moment=draw.choice([None, 0, 39]),
+        bank=draw.choice(BANKS),
+        features=draw.choice(["f0", "stride4.value"]),
     )
 
 
@@ -83,7 +93,7 @@ def kept(selection: Selection, page: Page) -> dict[str, object]:
     return {field: getattr(selection, field) for field in page.fields if field != "pins"}
 
 
-@pytest.mark.parametrize("page", [INSPECT, COMPARE, GUIDANCE], ids=lambda page: page.key)
+@pytest.mark.parametrize("page", [INSPECT, COMPARE, GUIDANCE, PROTOTYPES], ids=lambda page: page.key)
 @pytest.mark.parametrize("seed", range(100))
 def test_a_link_says_the_whole_selection(seed, page):
     selection, other = some(seed), some(seed + 1000)
@@ -94,9 +104,12 @@ def test_a_link_says_the_whole_selection(seed, page):
     assert problems == []
     assert kept(again, page) == kept(selection, page)
     # Pins that were never chosen are not inherited from another picture.
-    assert again.pins == selection.pins or (selection.pins is None and other.image == selection.image)
+    if "pins" in page.fields:
+        assert again.pins == selection.pins or (selection.pins is None and other.image == selection.image)
+    else:
+        assert again.pins == other.pins
     # What the page does not spell is left as it was; but the first of several models is the other pages' model.
-    own = {*page.fields, "pins", *(("model",) if "models" in page.fields else ())}
+    own = {*page.fields, "pins", "active", *(("model",) if "models" in page.fields else ())}
     assert all(
         getattr(again, field.name) == getattr(other, field.name)
         for field in fields(Selection)
@@ -129,7 +142,7 @@ def test_the_viewers_settings_and_the_selections_are_the_same():
 def test_every_field_is_in_the_link():
     assert len(PARAMETERS) == len(set(PARAMETERS)) == len(fields(Selection))
     spelled = set()
-    for page in (INSPECT, COMPARE, GUIDANCE):
+    for page in (INSPECT, COMPARE, GUIDANCE, PROTOTYPES):
         written = set(to_params(replace(some(1), pins=((1, 2),)), page))
         assert written == set(page.parameters)
         spelled |= written

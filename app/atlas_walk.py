@@ -1,0 +1,70 @@
+"""The walk of an atlas as a process of its own: `python -m app.atlas_walk CHECKPOINT DATA IMAGES FOLDER DEVICE [anew]`.
+
+It says how far it is as one JSON object a line on stdout, and ends between two chunks of images when its stdin is closed: when
+somebody stops it, and when the server that started it is gone. app.atlases starts it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+ANEW = "anew"
+POLITENESS = 15  # of 19: everything that somebody waits for goes first
+
+
+def main(checkpoint: str, data: str, images: str, folder: str, device: str, anew: str = "") -> int:
+    """Walks; 0 when it is done or was stopped, 1 with an "error" line otherwise. anew: what the folder holds goes first."""
+    if hasattr(os, "nice"):
+        os.nice(POLITENESS)
+    gone = threading.Event()
+    threading.Thread(target=_await_end, args=(gone,), daemon=True).start()
+
+    import torch
+
+    from engine import Engine, LoupeError
+    from engine.atlas.walk import build
+    from engine.data.datasets import open_dataset
+    from engine.stage import Stopped
+
+    torch.set_num_threads(1)
+    try:
+        engine = Engine(device=device)
+        build(
+            engine.segmenter(checkpoint),
+            engine.card(checkpoint),
+            open_dataset(data),
+            Path(folder),
+            limit=int(images),
+            device=device,
+            progress=_progress,
+            stop=gone.is_set,
+            anew=anew == ANEW,
+        )
+    except Stopped:
+        return 0
+    except LoupeError as error:
+        _say({"error": str(error)})
+        return 1
+    return 0
+
+
+def _progress(done: int, total: int, _: dict[str, Any]) -> None:
+    _say({"done": done, "total": total})
+
+
+def _say(line: dict[str, Any]) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def _await_end(gone: threading.Event) -> None:
+    sys.stdin.read()
+    gone.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
