@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks [--only NAME] [--device DEVICE] [--json]
 
-The engine's own rows are those of `python -m engine bench`; hover and click need a Chromium and the served app.
+The engine's own rows are those of `python -m engine bench`; hover and click need a Chromium and the served app. The atlas is
+walked for some minutes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from engine import LoupeError
 from engine.bench import MEASUREMENTS, run
 from engine.terminal import figure, table
-from tests.benchmarks import click, compare, hover
+from tests.benchmarks import atlas, click, compare, hover, prototypes
 
 
 def hover_rows() -> list[dict[str, Any]]:
@@ -71,6 +72,54 @@ def click_rows() -> list[dict[str, Any]]:
     ]
 
 
+def atlas_rows() -> list[dict[str, Any]]:
+    """An atlas's time an image against plain evaluation's; its peak memory over many scenes against few."""
+    speed, size = atlas.throughput(), atlas.memory()
+    few, many = size["peak_mib"].values()
+    counts = " and ".join(f"{scenes}" for scenes in size["peak_mib"])
+    return [
+        {
+            "name": f"atlas, {atlas.MODEL}, an image",
+            "measured": speed["atlas_ms"],
+            "against": speed["evaluation_ms"],
+            "unit": "ms",
+            "bound": speed["target_ratio"],
+            "note": f"against evaluation (mIoU, boundary IoU), {speed['images']} images a turn",
+        },
+        {
+            "name": "atlas, peak memory of the process",
+            "measured": many,
+            "against": few,
+            "unit": "MiB",
+            "bound": size["target_ratio"],
+            "note": f"{counts} scenes",
+        },
+    ]
+
+
+def prototypes_rows() -> list[dict[str, Any]]:
+    """The Prototypes page's first picture against its bound; a change of the category against a bare rerun and its bound."""
+    found = prototypes.run()
+    return [
+        {
+            "name": "Prototypes, first picture",
+            "measured": found["first_ms"],
+            "against": found["first_target_ms"],
+            "unit": "ms",
+            "bound": 1.0,
+            "note": f"a new visitor, finished atlas of {found['images']} images",
+        },
+        {
+            "name": "Prototypes, another category",
+            "measured": found["change_ms"],
+            "against": found["bare_ms"] + found["change_target_ms"],
+            "unit": "ms",
+            "bound": 1.0,
+            "note": f"against a bare rerun, {found['bare_ms']} ms, plus {found['change_target_ms']} ms",
+        },
+    ]
+
+
 def main() -> int:
     """Prints the table; 1 with one line on stderr when something cannot be measured."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
@@ -78,7 +127,9 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    browser: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    others: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "atlas": atlas_rows,
+        "prototypes": prototypes_rows,
         "hover": hover_rows,
         "compare": compare_rows,
         "click": click_rows,
@@ -87,7 +138,7 @@ def main() -> int:
     try:
         if any(asked.only is None or asked.only in name for name in MEASUREMENTS):
             rows += [row.json() for row in run(asked.device, asked.only)]
-        for name, measure in browser.items():
+        for name, measure in others.items():
             if asked.only is None or asked.only in name:
                 rows += measure()
     except (LoupeError, LookupError) as error:
@@ -95,7 +146,7 @@ def main() -> int:
         return 1
     if not rows:
         print(
-            f"error: no measurement “{asked.only}”: there are {', '.join([*MEASUREMENTS, *browser])}",
+            f"error: no measurement “{asked.only}”: there are {', '.join([*MEASUREMENTS, *others])}",
             file=sys.stderr,
         )
         return 1

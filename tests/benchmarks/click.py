@@ -11,11 +11,12 @@ after the change of the page.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def more(): st.session_state["count"] += 1
 st.button("again", on_click=more)
 st.html(f"<p id='said'>count {st.session_state['count']}</p>")
 """
+BARE_READY = "#said"
 # Waits for `text` inside `selector`; resolves with the time from the last pointer event to the frame after the change.
 WATCH = """
 ([selector, text]) => {
@@ -68,8 +70,8 @@ def run(clicks: int = CLICKS) -> dict[str, Any]:
         raise LookupError("no model in assets/models")
     with (
         tempfile.TemporaryDirectory() as folder,
-        _served("app/main.py", Path(folder) / "app.log") as app,
-        _served(_bare(Path(folder)), Path(folder) / "bare.log") as bare,
+        served("app/main.py", Path(folder) / "app.log") as app,
+        served(written_bare(Path(folder)), Path(folder) / "bare.log") as bare,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
@@ -92,21 +94,27 @@ def _p95(ordered: list[float]) -> float:
     return ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
 
 
-def _bare(folder: Path) -> str:
+def written_bare(folder: Path) -> str:
     script = folder / "bare.py"
     script.write_text(BARE, encoding="utf-8")
     return str(script)
 
 
 @contextmanager
-def _served(script: str, log: Path) -> Iterator[str]:
+def served(script: str, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Address of a Streamlit script on a server of its own."""
     from tests.conftest import ROOT, free_port, stop, wait_until_healthy
 
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=ROOT,
+            env=os.environ | {"LOUPE_ATLAS": "0"} | (environment or {}),  # nothing is made aside meanwhile
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             wait_until_healthy(f"http://localhost:{port}", process, log)
@@ -123,7 +131,7 @@ def _measure(browser, app: str, bare: str, clicks: int) -> tuple[list[float], li
     ours.wait_for_selector(".lp-footer")
     theirs = browser.new_page(viewport={"width": 1440, "height": 1000})
     theirs.goto(bare)
-    theirs.wait_for_selector("#said")
+    theirs.wait_for_selector(BARE_READY)
     box = ours.locator(".frame").bounding_box()
     again = theirs.get_by_role("button", name="again")
     times: tuple[list[float], list[float]] = ([], [])
