@@ -26,7 +26,8 @@ def price(look: Look, atlas: Atlas) -> Section:
     by = {(each.stage, each.kind): each for each in found}
     caption = (
         "Trace of the covariance within categories ÷ squared distance between category means, in the space of the values "
-        f"({look.card.id}'s value_i: after W_v and W_o); intervals: 95 % of resamples of {images} images; "
+        f"({look.card.id}'s value_i: after W_v and W_o); intervals: 95 % over {images} images, from the "
+        "standard error of 2000 resamples; "
         f"{provenance(look.card, atlas.manifest)}."
     )
     rows = []
@@ -49,7 +50,7 @@ def price(look: Look, atlas: Atlas) -> Section:
     overall = ChartSheet(
         key="price", title="Variance within ÷ between categories", marks=marks, rows=tuple(rows), low=low, high=high,
         unit="ratio, logarithmic: smaller is purer", caption=caption, names=look.names, heads=("ratio (95 %)",),
-        log=True, span="line: 95 % of resamples of images", wide=True,
+        log=True, span="line: 95 % over images", wide=True,
         note="before: the pixels' own values; after: what they read from prototypes; null: the same with affinity rows shuffled.",
     )  # fmt: skip
     stage = look.stage if look.stage in stages else stages[-1]
@@ -96,18 +97,25 @@ def price_said(by: dict[tuple[str, str], Price], stages: Sequence[str]) -> list[
         before, after, null = (by.get((stage, kind)) for kind in KINDS)
         if before is None or after is None:
             continue
-        ratio = after.ratio / before.ratio if before.ratio > 0 else math.nan
         if after.high < before.low:
-            what = f"falls to ×{number(ratio)}: categories become purer, as the paper claims"
+            what = "falls: what is broadcast is purer than the pixels it is made of, as the paper claims"
         elif after.low > before.high:
-            what = f"rises to ×{number(ratio)}: categories become less pure, against the paper's claim"
+            what = "rises: what is broadcast is less pure than the pixels it is made of, against the paper's claim"
         else:
-            what = f"goes to ×{number(ratio)}, and the intervals overlap: no clear change"
-        text = f"At {stage} variance within ÷ between {what} ({number(before.ratio)} before, {number(after.ratio)} after"
+            what = "goes with overlapping intervals: no clear change"
+        text = (
+            f"At {stage} the variance within categories goes to ×{_times(after.within, before.within)} and the distance between "
+            f"them to ×{_times(after.between, before.between)}. Within ÷ between {what} ({number(before.ratio)} before, "
+            f"{number(after.ratio)} after"
+        )
         if null is not None:
             text += f", {number(null.ratio)} for the shuffled null, which is {_beside_null(after, null)}"
         said.append(text + ").")
     return said
+
+
+def _times(after: float, before: float) -> str:
+    return number(after / before) if before > 0 else "–"
 
 
 def _beside_null(after: Price, null: Price) -> str:

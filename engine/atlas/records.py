@@ -215,7 +215,8 @@ class Price:
 
     kind "before": the aligned pixels' values on the fine grid · "after": what the query update broadcasts · "null": the same with
     the affinity rows shuffled over the pixels of an image. within: mean over categories of the trace of the covariance;
-    between: mean over categories of ‖mean − mean of means‖². ratio = within ÷ between; low, high: 95 % of resamples of images.
+    between: mean over categories of ‖mean − mean of means‖². ratio = within ÷ between; low, high: 95 % over images
+    (bootstrap standard error of the logarithm, 2000 resamples).
     categories: name → (trace of the category's covariance) ÷ between.
     """
 

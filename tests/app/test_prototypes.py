@@ -401,11 +401,13 @@ def test_the_price_is_the_atlas_s_and_said_as_it_came_out():
             verdict = "as the paper claims"
         else:
             verdict = "no clear change"
-        (sentence,) = re.findall(rf"At {stage} variance[^.]*?.*?\)\.", body)
+        (sentence,) = re.findall(rf"At {stage} the variance.*?\)\.", body)
+        assert f"×{number(after.within / before.within)} and" in sentence
+        assert f"×{number(after.between / before.between)}. Within" in sentence
         assert (
             verdict in sentence and f"({number(before.ratio)} before, {number(after.ratio)} after" in sentence
         )
-    assert "one training seed" in body and f"resamples of {IMAGES} images" in body
+    assert "one training seed" in body and f"95 % over {IMAGES} images" in body
 
 
 # ---------------------------------------------------------------------------------------------- time

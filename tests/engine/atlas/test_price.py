@@ -196,6 +196,26 @@ def test_small_blocks_of_resamples_are_the_same_resamples(collected, monkeypatch
         assert (a.low, a.high) == pytest.approx((b.low, b.high), rel=1e-9)
 
 
+def test_an_interval_covers_a_known_ratio():
+    """95 % intervals of the mean of a log-normal ratio hold the true one about as often as they say, and their own estimate."""
+    random = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        sample = np.exp(random.normal(0.0, 0.5, 60))
+        value = float(np.exp(np.log(sample).mean()))
+        draws = np.exp(np.log(sample)[random.integers(0, 60, (300, 60))].mean(1))
+        low, high = price.interval(value, draws)
+        assert low < value < high
+        held += low <= 1.0 <= high
+    assert 0.9 <= held / 200 <= 0.99
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_an_undefined_ratio_has_no_interval(value):
+    assert np.isnan(price.interval(value, np.array([1.0, 2.0]))).all()
+    assert np.isnan(price.interval(1.0, np.array([np.nan]))).all()
+
+
 def test_one_image_has_no_width(collected):
     shard = {name: array[:1] for name, array in collected.shards[0].items()}
     for one in price.prices([shard], ["stride8"], CLASSES, SEED):
