@@ -1,11 +1,13 @@
 """The walk of an atlas as a process of its own: `python -m app.atlas_walk CHECKPOINT DATA IMAGES FOLDER DEVICE [anew]`.
 
 It says how far it is as one JSON object a line on stdout, and ends between two chunks of images when its stdin is closed: when
-somebody stops it, and when the server that started it is gone. app.atlases starts it.
+somebody stops it, and when the server that started it is gone. Where another process is building the same atlas it waits.
+app.atlases starts it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 
 ANEW = "anew"
 POLITENESS = 15  # of 19: everything that somebody waits for goes first
+WAIT = 2.0  # seconds between two tries of a folder that another process holds
 
 
 def main(checkpoint: str, data: str, images: str, folder: str, device: str, anew: str = "") -> int:
@@ -27,24 +30,38 @@ def main(checkpoint: str, data: str, images: str, folder: str, device: str, anew
     import torch
 
     from engine import Engine, LoupeError
+    from engine.atlas.folder import Busy, size_of
     from engine.atlas.walk import build
     from engine.data.datasets import open_dataset
     from engine.stage import Stopped
 
     torch.set_num_threads(1)
+    waited = False
     try:
         engine = Engine(device=device)
-        build(
-            engine.segmenter(checkpoint),
-            engine.card(checkpoint),
-            open_dataset(data),
-            Path(folder),
-            limit=int(images),
-            device=device,
-            progress=_progress,
-            stop=gone.is_set,
-            anew=anew == ANEW,
-        )
+        segmenter, card, dataset = engine.segmenter(checkpoint), engine.card(checkpoint), open_dataset(data)
+        while True:
+            try:
+                build(
+                    segmenter,
+                    card,
+                    dataset,
+                    Path(folder),
+                    limit=max(
+                        int(images), size_of(Path(folder))
+                    ),  # a larger atlas is mended, not made smaller
+                    device=device,
+                    progress=_progress,
+                    stop=gone.is_set,
+                    anew=anew == ANEW and not waited,  # what another process has just made is not thrown away
+                )
+                break
+            except Busy:
+                if not waited:
+                    _say({"waiting": True})
+                waited = True
+                if gone.wait(WAIT):
+                    return 0
     except Stopped:
         return 0
     except LoupeError as error:
@@ -58,7 +75,9 @@ def _progress(done: int, total: int, _: dict[str, Any]) -> None:
 
 
 def _say(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
+    """To whoever listens. Where nobody does any more, the walk must not end by that: it ends between chunks and keeps them."""
+    with contextlib.suppress(OSError):
+        print(json.dumps(line), flush=True)
 
 
 def _await_end(gone: threading.Event) -> None:

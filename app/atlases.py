@@ -23,6 +23,7 @@ from app.atlas_walk import ANEW
 from engine.atlas import Atlas, open_atlas
 from engine.atlas.folder import MANIFEST, default_folder
 from engine.catalogue import ModelCard
+from engine.data.scenes import VERSION
 from engine.errors import LoupeError
 
 DATA = "scenes-val"  # what the app's own atlases are over
@@ -35,12 +36,14 @@ SAID = 2000  # characters of an ended walk's last words that are kept for the lo
 class Found:
     """The atlas of a model. atlas is None where there is none, `why` says in one sentence what is wrong with the one that is.
 
-    key: names the contents, for caches; it changes when the atlas does.
+    key: names the contents, for caches; it changes when the atlas does. anew: it must be thrown away to make one, as it is of
+    another version, checkpoint or scenes; one that is merely damaged is mended, and keeps what is whole.
     """
 
     atlas: Atlas | None
     why: str | None
     key: str
+    anew: bool = False
 
 
 class Build:
@@ -49,6 +52,7 @@ class Build:
     def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self.done, self.total = 0, IMAGES
         self.error: str | None = None
+        self.waiting = False  # for another process that is building the same atlas
         self.command = tuple(command)
         self._asked_to_stop = False
         self._began, self._first = time.monotonic(), None
@@ -115,6 +119,7 @@ class Build:
             said: dict[str, Any] = json.loads(line)
         except ValueError:
             return  # a library's chatter
+        self.waiting = bool(said.get("waiting"))
         if "error" in said:
             self.error = str(said["error"])
         elif "done" in said:
@@ -161,10 +166,7 @@ class Atlases:
         if key == "":
             found = Found(None, None, "")
         else:
-            try:
-                found = Found(open_atlas(folder, card.hash), None, f"{folder}:{key}")
-            except LoupeError as error:
-                found = Found(None, str(error), "")
+            found = _opened(folder, card.hash, f"{folder}:{key}")
         with self._lock:
             self._open[folder] = (key, found)
         return found
@@ -177,7 +179,7 @@ class Atlases:
     def build(self, card: ModelCard, device: str = "cpu", anew: bool = False) -> Build:
         """The walk that makes or goes on with the model's atlas: the running one, or a new one.
 
-        anew: what is there is thrown away first, as it cannot be used.
+        anew: what is there is thrown away first, as it cannot be used; otherwise what is damaged is mended.
         """
         folder = self.folder(card)
         with self._lock:
@@ -207,6 +209,23 @@ def may_begin() -> bool:
 def complete(atlas: Atlas) -> bool:
     """Whether the atlas is over as many images as the app asks for."""
     return atlas.manifest.dataset_size >= IMAGES
+
+
+def beyond_mending(why: str) -> bool:
+    """Whether the engine's sentence says that only a new atlas will do, in the words that all such sentences of it end with."""
+    return "build it anew" in why
+
+
+def _opened(folder: Path, checkpoint: str, key: str) -> Found:
+    try:
+        atlas = open_atlas(folder, checkpoint)
+    except LoupeError as error:
+        return Found(None, str(error), "", beyond_mending(str(error)))
+    painted = atlas.manifest.versions.get("scenes")
+    if painted != VERSION:  # the patches would be cut out of other pictures than were walked
+        why = f"the atlas in {folder} is over other scenes ({painted}, wanted {VERSION}): build it anew"
+        return Found(None, why, "", anew=True)
+    return Found(atlas, None, key)
 
 
 def _state(folder: Path) -> str:

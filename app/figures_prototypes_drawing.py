@@ -19,8 +19,8 @@ from matplotlib.patches import Rectangle
 from app.figures import MARGIN, STYLE, WIDTH, drawing, render
 from app.figures_guidance import DIVERGING
 from app.figures_page import FAINT, INK, SOFT, Page, printed
-from app.figures_prototypes import ChartSheet, MatrixSheet, Row, Sheet, TimeSheet
 from app.figures_prototypes_pictures import patch_figure, time_figure
+from app.sheets_prototypes import ChartSheet, MatrixSheet, Row, Sheet, TimeSheet
 from app.words import number
 
 MARKERS = {

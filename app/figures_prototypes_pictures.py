@@ -15,8 +15,8 @@ from PIL import Image
 
 from app.figures import MARGIN, WIDTH
 from app.figures_page import INK, SOFT, Page
-from app.figures_prototypes import PatchSheet, TimeSheet
 from app.patches import Cutout, painted
+from app.sheets_prototypes import PatchSheet, TimeSheet
 from app.words import number
 
 ACROSS = 6  # patches in a row

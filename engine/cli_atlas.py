@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.errors import LoupeError
 from engine.terminal import Progress, print_atlas, say, stdout_kept_clean
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def atlas(
     with stdout_kept_clean(json):
         from engine import Engine, checkpoints
         from engine.atlas import open_atlas
-        from engine.atlas.folder import default_folder
+        from engine.atlas.folder import default_folder, size_of
         from engine.atlas.walk import build
         from engine.data.datasets import open_dataset
 
@@ -52,6 +54,11 @@ def atlas(
         card = engine.card(model)
         dataset = open_dataset(data)
         folder = out or default_folder(card, data)
+        count = min(limit or len(dataset), len(dataset))
+        if (there := size_of(folder)) > count and not anew:
+            raise LoupeError(
+                f"{folder} holds an atlas of {there} images, more than {count}: name another folder with --out, or use --anew"
+            )
         chunks = None
         if ray is not None:
             from engine.atlas.distributed import ray_chunks
@@ -77,7 +84,12 @@ def summary(found: Atlas, segmenter: Segmenter, checkpoint: Path) -> dict[str, A
     manifest = found.manifest
     rows = banks(segmenter)
     moments = moments_path(checkpoint)
-    history = read_moments(moments, rows) if rows and moments.is_file() else None
+    history = None
+    if rows and moments.is_file():
+        try:
+            history = read_moments(moments, rows)
+        except LoupeError as error:  # what was walked is worth saying all the same
+            print(f"left out: {error}", file=sys.stderr)
     stages = {
         stage: findings(
             stage,

@@ -73,8 +73,10 @@ def readership(usage: Usage) -> Readership:
 
 
 def absent_if_uniform(images: Images) -> float:
-    """Share of a uniform affinity that would fall on absent categories (ground truth), mean over images; nan without images."""
-    return float((images.true == 0).mean()) if images.true.size else np.nan
+    """Share of a uniform affinity that would fall on absent categories (ground truth), mean over images with labels; nan
+    without any."""
+    labelled = images.true[images.true.sum(axis=1) > 0]
+    return float((labelled == 0).mean()) if labelled.size else np.nan
 
 
 def _favourite(weights: np.ndarray) -> int:

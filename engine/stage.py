@@ -203,7 +203,7 @@ class Stage:
         key = self.key.float().transpose(-1, -2)
         parts = []
         for query in self.query.split(step, dim=-2):
-            _go_on(stop)
+            go_on(stop)
             parts.append((query.float() @ key).logsumexp(dim=-1))
         return torch.cat(parts, dim=-1)
 
@@ -240,7 +240,7 @@ class Stage:
         step = max(1, BLOCK_BYTES // (4 * self.heads * self.source_count))
         parts = []
         for start in range(0, query.shape[-2], step):
-            _go_on(stop)
+            go_on(stop)
             here = slice(start, start + step)
             middle = (query[..., here, :] + query[..., index : index + 1, :]) / 2
             parts.append(
@@ -298,7 +298,8 @@ class Stage:
         return row * grid[1] + col
 
 
-def _go_on(stop: Callable[[], bool] | None) -> None:
+def go_on(stop: Callable[[], bool] | None) -> None:
+    """Raises Stopped where `stop` says so."""
     if stop is not None and stop():
         raise Stopped
 

@@ -139,7 +139,7 @@ def print_atlas(found: dict[str, Any]) -> None:
     """What an atlas says: of `engine.cli_atlas.summary`."""
     skipped = f", {len(found['skipped'])} left out" if found["skipped"] else ""
     print(
-        f"{found['folder']}: {found['images']} images of {found['data']}{skipped}, mIoU {found['mIoU']:.1f} %"
+        f"{found['folder']}: {found['images']} images of {found['data']}{skipped}, mIoU {figure(found['mIoU'])} %"
     )
     for one in found["skipped"]:
         print(f"  left out: {one['id']}: {one['reason']}")
@@ -156,7 +156,7 @@ def print_atlas(found: dict[str, Any]) -> None:
             for p in found["price"]
         ]
         columns = ["", "within", "between", "within ÷ between", "from", "to (95 %)"]
-        table("Variance within categories against distance between them", columns, rows)
+        table("Variance within categories against squared distance between them", columns, rows)
 
 
 def _source_name(source: Source, names: Sequence[str]) -> str:

@@ -13,17 +13,16 @@ import numpy as np
 import streamlit as st
 
 from app import cache, process, state
-from app.figures_prototypes import ChartSheet, MatrixSheet, Sheet
 from app.gallery import data_id
 from app.patches import Cutout
 from app.selection import FEW, INSPECT, MANY, PROTOTYPES, SECTIONS, Selection, to_params
+from app.sheets_prototypes import ChartSheet, MatrixSheet, Sheet
 from app.views import prototypes_bank as bank
 from app.views import prototypes_frame as frame
-from app.views import prototypes_history as history
 from app.views import prototypes_html as draw
 from app.views import prototypes_look as looking
+from app.views import prototypes_made as made
 from app.views import prototypes_plain as plain
-from app.views import prototypes_price as pricing
 from app.views import prototypes_sections as sections
 from app.views import prototypes_time as time
 from app.views.prototypes_health import panel
@@ -129,8 +128,7 @@ def _patches(now: Look) -> None:
         return
     atlas = looking.atlas_of(now, f"The strongest patches of {now.name}")
     stage, category = now.stage, now.category
-    key = ("patches", *now.key, stage, category, now.selection.patches, now.selection.colours)
-    sheet = cache.made(key, lambda: sections.patches(now, atlas))
+    sheet = made.patches(now, atlas)
     swatch = f'<i class="lp-swatch" style="background:{now.names.colours[category]}"></i>'
     st.html(
         f'<h4 class="lp-heading">What the prototype of {swatch}{html(now.name)} answers to '
@@ -149,7 +147,7 @@ def _patches(now: Look) -> None:
 
 def _meanwhile(now: Look) -> None:
     """Where the patches will be: what needs no atlas, so that the page is never empty."""
-    section = cache.made(("memory", *now.key, now.stage, now.category), lambda: bank.memory(now))
+    section = made.memory(now)
     st.html(
         f'<p class="lp-note" data-nothing="1">The strongest patches of {html(now.name)} will stand here once there is an '
         f"atlas of {html(now.card.id)}. Meanwhile, what the memory bank holds:</p>"
@@ -194,13 +192,11 @@ def _reads(now: Look) -> None:
                 lambda head: {"head": None if head == MEAN else head},
             ),
         )
-    key = ("reads", *now.key, now.stage, now.category, now.selection.head)
-    _section(now, cache.made(key, lambda: sections.reads(now, atlas)))
+    _section(now, made.reads(now, atlas))
 
 
 def _memory(now: Look) -> None:
-    section = cache.made(("memory", *now.key, now.stage, now.category), lambda: bank.memory(now))
-    _section(now, section)
+    _section(now, made.memory(now))
     table = cache.made(("memory table", *now.key, now.stage), lambda: bank.memory_table(now))
     st.html(
         '<h4 class="lp-heading">The rows as a table <span class="lp-soft">click a heading to sort</span></h4>'
@@ -213,14 +209,12 @@ def _memory(now: Look) -> None:
 
 def _shadow(now: Look) -> None:
     atlas = looking.atlas_of(now, "The presence-weighted bank")
-    key = ("shadow", *now.key, now.stage, now.category)
-    _section(now, cache.made(key, lambda: history.shadow_section(now, atlas)))
+    _section(now, made.shadow(now, atlas))
 
 
 def _time(now: Look) -> None:
     chosen = now.selection
-    key = ("time", *now.key, now.stage, now.category, chosen.bank)
-    section, sheet = cache.made(key, lambda: history.time_section(now))
+    section, sheet = made.time(now)
     assert now.parts.time is not None
     words = {"bank": "the bank as it was", "mean": f"its mean over {now.parts.time.window} steps"}
     st.segmented_control(
@@ -232,8 +226,7 @@ def _time(now: Look) -> None:
         **state.bound("bank", chosen.bank),
     )
     st.html("".join(f'<p class="lp-note lp-said">{html(sentence)}</p>' for sentence in section.said))
-    last = len(sheet.steps) - 1
-    time.player(replace(sheet, moment=last if chosen.moment is None else chosen.moment), _moved)
+    time.player(sheet, _moved)
     _sheets(now, section.sheets)
     st.html(f'<p class="lp-caption">{html(section.caption)}</p>')
 
@@ -246,8 +239,7 @@ def _moved() -> None:
 
 def _price(now: Look) -> None:
     atlas = looking.atlas_of(now, "The prototypes' price")
-    key = ("price", *now.key, now.stage, now.category)
-    _section(now, cache.made(key, lambda: pricing.price(now, atlas)))
+    _section(now, made.price(now, atlas))
 
 
 def _section(now: Look, section: Section) -> None:

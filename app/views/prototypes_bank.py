@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from app.figures_prototypes import ChartSheet, Mark, MatrixSheet, Row, Sheet, Span, round_up
+from app.sheets_prototypes import ChartSheet, Mark, MatrixSheet, Row, Sheet, Span, round_up
 from app.views.prototypes_look import Look, Nothing
 from app.views.prototypes_sections import Section
 from app.views.prototypes_words import no_memory, provenance

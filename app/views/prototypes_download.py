@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import cache, exports, figures
+from app import exports, figures
 from app import figures_prototypes_drawing as drawing
-from app.figures_prototypes import ChartSheet, MatrixSheet, PatchSheet, Sheet, TimeSheet
-from app.views import prototypes_bank as bank
-from app.views import prototypes_history as history
+from app.sheets_prototypes import ChartSheet, MatrixSheet, PatchSheet, Sheet, TimeSheet
+from app.views import prototypes_made as made
 from app.views import prototypes_plain as plain
-from app.views import prototypes_price as pricing
-from app.views import prototypes_sections as sections
 from app.views.prototypes_health import findings_of
 from app.views.prototypes_look import Look
 from app.views.prototypes_words import QUESTION
@@ -43,18 +40,18 @@ def sheets_of(look: Look) -> tuple[Sheet, ...]:
 def _makers(look: Look) -> Iterator[Callable[[], tuple[Sheet, ...]]]:
     atlas, view = look.atlas, look.selection.section
     if atlas is not None:
-        yield lambda: (sections.patches(look, atlas),)
-        by_view = {"reads": sections.reads, "shadow": history.shadow_section, "price": pricing.price}
+        yield lambda: (made.patches(look, atlas),)
+        by_view = {"reads": made.reads, "shadow": made.shadow, "price": made.price}
         if (section := by_view.get(view)) is not None:
             yield lambda: section(look, atlas).sheets
     if view == "memory":
-        yield lambda: bank.memory(look).sheets
+        yield lambda: made.memory(look).sheets
     if view == "time":
         yield lambda: _time(look)
 
 
 def _time(look: Look) -> tuple[Sheet, ...]:
-    section, sheet = history.time_section(look)
+    section, sheet = made.time(look)
     return (sheet, *section.sheets)
 
 
@@ -62,8 +59,9 @@ def buttons(look: Look) -> None:
     """A button for each file."""
     stem = ("loupe-prototypes", look.card.id)
     stem += (look.stage, look.name, look.selection.section) if look.stages else ()
-    for index, (title, what) in enumerate(_offered(look)):
-        st.caption(title)
+    for index, sheet in enumerate(sheets_of(look)):
+        what = sheet.key
+        st.caption(sheet.title)
         with st.container(horizontal=True):
             for kind in KINDS:
                 name = exports.file_name(*stem, what, kind=kind)
@@ -71,26 +69,9 @@ def buttons(look: Look) -> None:
     st.caption("The numbers of what is shown, and of Health")
     with st.container(horizontal=True):
         for kind in ("npz", "csv"):
-            made = _npz if kind == "npz" else _csv
+            written = _npz if kind == "npz" else _csv
             name = exports.file_name(*stem, kind=kind)
-            _button(f"numbers {kind}", kind, name, exports.MEDIA[kind], _bound(made, look))
-
-
-def _offered(look: Look) -> list[tuple[str, str]]:
-    """(title, key) of each sheet on show."""
-    chosen = look.selection
-    key = (
-        "sheets",
-        *look.key,
-        look.stage,
-        look.category,
-        chosen.section,
-        chosen.head,
-        chosen.patches,
-        chosen.bank,
-    )
-    key += (chosen.colours, chosen.features)
-    return cache.made(key, lambda: [(sheet.title, sheet.key) for sheet in sheets_of(look)])
+            _button(f"numbers {kind}", kind, name, exports.MEDIA[kind], _bound(written, look))
 
 
 def _button(key: str, kind: str, name: str, media: str, make: Callable[[], bytes]) -> None:
@@ -103,8 +84,8 @@ def _drawn(look: Look, index: int, kind: str) -> Callable[[], bytes]:
     return lambda: drawing.draw(sheets_of(look)[index], kind, look.selection.colours)
 
 
-def _bound(made: Callable[[Look], bytes], look: Look) -> Callable[[], bytes]:
-    return lambda: made(look)
+def _bound(written: Callable[[Look], bytes], look: Look) -> Callable[[], bytes]:
+    return lambda: written(look)
 
 
 # ---------------------------------------------------------------------------------------------- numbers
@@ -135,11 +116,12 @@ def _csv(look: Look) -> bytes:
 
 def _npz(look: Look) -> bytes:
     found: dict[str, np.ndarray] = {}
-    for sheet in sheets_of(look):
+    sheets = sheets_of(look)
+    for sheet in sheets:
         found |= {f"{sheet.key}/{name}": values for name, values in _arrays(sheet).items()}
     if look.bank is not None:
         found["bank"] = look.bank
-    captions = {sheet.key: sheet.caption for sheet in sheets_of(look)}
+    captions = {sheet.key: sheet.caption for sheet in sheets}
     return exports.to_npz(found, {**about(look), "captions": captions})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app import atlases, process, state
@@ -12,9 +14,12 @@ from app.views.inspect_frame import about
 from app.views.prototypes_look import Look
 from app.views.prototypes_words import HELP, QUESTION
 from app.words import html, markdown, number, percent
+from engine.atlas.records import Skipped
 from engine.runtime import ModelCard
 
 POLL = 1.5  # seconds between two looks at a walk
+MEND, ANEW = "Mend the atlas", "Build the atlas anew"
+LISTED = 50  # unreadable images in the sidebar; the manifest has all
 
 
 def sidebar(look: Look) -> None:
@@ -33,16 +38,24 @@ def sidebar(look: Look) -> None:
         )
     if look.stages or look.card.method == "hfgd":
         st.selectbox("Category", look.card.classes, **state.bound("category", look.name))
-    st.html(f'<p class="lp-note" data-note="atlas">{_about_atlas(look)}</p>')
+    st.html(f'<div class="lp-note" data-note="atlas">{_about_atlas(look)}</div>')
 
 
 def _about_atlas(look: Look) -> str:
     if look.atlas is None:
         return "no atlas yet"
     manifest = look.atlas.manifest
-    skipped = len(manifest.skipped)
-    unread = f"<br>{skipped} could not be read" if skipped else ""
-    return f"atlas of {manifest.images} images<br>{html(manifest.data)}{unread}"
+    return f"atlas of {manifest.images} images<br>{html(manifest.data)}{_unread(manifest.skipped)}"
+
+
+def _unread(skipped: Sequence[Skipped]) -> str:
+    """Which images the atlas is without, and why."""
+    if not skipped:
+        return ""
+    rows = [f"{html(one.id)}: {html(one.reason)}" for one in skipped[:LISTED]]
+    if len(skipped) > LISTED:
+        rows.append(f"and {len(skipped) - LISTED} more")
+    return f"<details><summary>{len(skipped)} could not be read</summary>{'<br>'.join(rows)}</details>"
 
 
 def header(look: Look) -> None:
@@ -67,7 +80,7 @@ def walk(look: Look) -> None:
     shelf, card = process.atlases(), look.card
     build = shelf.build_of(card)
     whole = look.atlas is not None and atlases.complete(look.atlas)
-    if whole and (build is None or not build.running):
+    if whole and (build is None or not (build.running or build.error)):
         return
     nothing = (
         look.atlas is None and look.found.why is None
@@ -93,12 +106,14 @@ def _progress(look: Look) -> None:
         return
     if build is not None and state.is_news("walk", (id(build), build.running)):
         st.rerun()  # it has ended: the page shows the atlas, and this part need not be looked at any more
-    if look.found.why is not None:
-        st.warning(markdown(f"{look.found.why}."), icon=":material/info:")
-        label, anew = "Build it again", True
-    elif build is not None and build.error:
+    if build is not None and build.error:  # first: mending may have failed for good
         st.warning(markdown(f"{build.error}."), icon=":material/info:")
-        label, anew = "Try again", False
+        anew = look.found.anew or atlases.beyond_mending(build.error)
+        label = ANEW if anew else "Try again"
+    elif look.found.why is not None:
+        st.warning(markdown(f"{look.found.why}."), icon=":material/info:")
+        anew = look.found.anew
+        label = ANEW if anew else MEND
     elif build is not None and build.stopped:
         label, anew = "Go on with the atlas", False
     elif look.atlas is not None:
@@ -111,12 +126,12 @@ def _progress(look: Look) -> None:
 
 
 def again(look: Look, where: str) -> None:
-    """A button that makes a damaged atlas anew."""
+    """A button that mends a damaged atlas: what is whole is kept. Where a walk has failed, `walk` says so and has the button."""
     build = process.atlases().build_of(look.card)
-    if build is not None and build.running:
+    if build is not None and (build.running or build.error):
         return
-    if st.button("Build the atlas again", key=f"again {where}"):
-        _begin(look.card, anew=True)
+    if st.button(MEND, key=f"again {where}"):
+        _begin(look.card)
         st.rerun()
 
 
@@ -125,6 +140,8 @@ def _said(build: Build, look: Look) -> str:
     if build.stopping:
         return f"{what}. Stopping after the images in hand …"
     text = f"{what}, {percent(build.done / max(1, build.total), 2)}"
+    if build.waiting:
+        return f"{what}: waiting for another process that is building it …"
     left = build.seconds_left
     if left is None:
         return f"{text}, starting …"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from app.views.prototypes_look import Look
-from app.words import DASH, html, number
+from app.words import DASH, html
 from engine.health import Finding, findings, warnings_first
+from engine.health.finding import number  # the sentence beside it is written by the same rule
 
 ICONS = {
     "ok": ("✓", "inside the threshold"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.figures_prototypes import ChartSheet, Mark, Row, TimeSheet
+from app.sheets_prototypes import ChartSheet, Mark, Row, TimeSheet
 from app.views.prototypes_bank import bank_of, defined
 from app.views.prototypes_look import Look, Nothing
 from app.views.prototypes_sections import Section

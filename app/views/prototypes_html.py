@@ -10,8 +10,8 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from app.figures_guidance import DIVERGING
-from app.figures_prototypes import GLYPHS, ChartSheet, Mark, MatrixSheet, PatchSheet, Row, shown_order
 from app.patches import Cutout
+from app.sheets_prototypes import GLYPHS, ChartSheet, Mark, MatrixSheet, PatchSheet, Row, shown_order
 from app.words import html, number
 
 STEPS = 8  # of a legend's ramp

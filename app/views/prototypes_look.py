@@ -9,9 +9,9 @@ import streamlit as st
 
 from app import cache, process, state
 from app.atlases import Found
-from app.figures_prototypes import Names
 from app.palette import colours
 from app.selection import PROTOTYPES, UNDER_PIN, Selection
+from app.sheets_prototypes import Names
 from app.views import subject
 from app.views.inspect import OPENING_PIXEL, OPENING_SCENE
 from engine import LoupeError

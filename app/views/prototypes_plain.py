@@ -9,9 +9,9 @@ import streamlit as st
 
 from app import cache, state
 from app.figures_guidance import angle_top
-from app.figures_prototypes import ChartSheet, Mark, MatrixSheet, Row, Sheet
+from app.sheets_prototypes import ChartSheet, Mark, MatrixSheet, Row, Sheet
 from app.views import prototypes_html as draw
-from app.views import prototypes_price as pricing
+from app.views import prototypes_made as made
 from app.views.prototypes_look import Look, atlas_of
 from app.views.prototypes_words import provenance
 from app.words import html, number
@@ -47,11 +47,11 @@ def render(look: Look, guard: Callable[[Look, Callable[[Look], None]], None]) ->
 
 def sheets(look: Look) -> tuple[Sheet, ...]:
     """Everything that the page shows, for the downloads."""
-    found: list[Sheet] = [] if look.parts.tokens is None else list(tokens(look))
+    found: list[Sheet] = [] if look.parts.tokens is None else list(_made_tokens(look))
     if look.atlas is not None:
-        found.append(means(look, look.atlas))
+        found.append(_made_means(look, look.atlas))
         if look.atlas.price:
-            found += pricing.price(look, look.atlas).sheets
+            found += made.price(look, look.atlas).sheets
     return tuple(found)
 
 
@@ -111,8 +111,11 @@ def _angles(look: Look, atlas: Atlas) -> ChartSheet:
 
 
 def _tokens(look: Look) -> None:
-    drawn = cache.made(("tokens", *look.key, look.category), lambda: tokens(look))
-    _draw(look, drawn, "lp-wide-tokens")
+    _draw(look, _made_tokens(look), "lp-wide-tokens")
+
+
+def _made_tokens(look: Look) -> tuple[Sheet, ...]:
+    return cache.made(("tokens", *look.key, look.category), lambda: tokens(look))
 
 
 # ---------------------------------------------------------------------------------------------- class means
@@ -153,17 +156,19 @@ def _means(look: Look) -> None:
     atlas = atlas_of(look, "The class means")
     sites = list(atlas.manifest.sites)
     st.selectbox("Features of", sites, width=260, **state.bound("features", site_of(look, atlas)))
-    site = site_of(look, atlas)
-    sheet = cache.made(("means", *look.key, site, look.category), lambda: means(look, atlas))
-    _draw(look, (sheet,), "lp-wide-means")
+    _draw(look, (_made_means(look, atlas),), "lp-wide-means")
+
+
+def _made_means(look: Look, atlas: Atlas) -> MatrixSheet:
+    key = ("means", *look.key, site_of(look, atlas), look.category)
+    return cache.made(key, lambda: means(look, atlas))
 
 
 def _price(look: Look) -> None:
     if look.atlas is None or not look.atlas.price:
         return
-    atlas = look.atlas
-    section = cache.made(("price", *look.key, look.stage, look.category), lambda: pricing.price(look, atlas))
-    st.html('<h4 class="lp-heading">What substitution does to variance</h4>')
+    section = made.price(look, look.atlas)
+    st.html('<h4 class="lp-heading">What reading source pixels does to variance</h4>')
     st.html("".join(f'<p class="lp-note lp-said">{html(sentence)}</p>' for sentence in section.said))
     _draw(look, section.sheets, "lp-wide-price")
 

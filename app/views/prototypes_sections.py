@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.figures_prototypes import (
+from app.patches import concentration, cutouts, top_of
+from app.sheets_prototypes import (
     ChartSheet,
     Mark,
     MatrixSheet,
@@ -16,7 +17,6 @@ from app.figures_prototypes import (
     Sheet,
     round_up,
 )
-from app.patches import concentration, cutouts, top_of
 from app.views.prototypes_look import Look
 from app.views.prototypes_words import READERS, provenance
 from app.words import number, percent

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from streamlit.components.v2 import component
 
-from app.figures_prototypes import TimeSheet
+from app.sheets_prototypes import TimeSheet
 from app.words import percent
 
 KEY = "prototypes time"

@@ -27,9 +27,9 @@ $$
   name says which mask it averages, not who reads it.
 - *Memory*: ◆ rows of the bank, ★ live prototypes of single images. Their norms differ, so only directions are compared.
 - *Shadow*: every image moves every row, with or without the category. The shadow bank averages only images that hold it.
-- *Price*: variance within a category ÷ distance between categories, of the pixels' values before and after they are replaced by
-  what they read from prototypes. Averaging shrinks variance by construction, hence the ratio, and a null in which the affinity
-  rows are shuffled over the pixels of each image.
+- *Price*: variance within a category ÷ squared distance between categories, of the pixels' values before and after they are
+  replaced by what they read from prototypes. Averaging shrinks variance by construction, hence the ratio, and a null in which the
+  affinity rows are shuffled over the pixels of each image.
 - *Health* compares each number with a threshold of ours; ✓ inside, ⚠ outside, – not known.
 """
 

@@ -17,16 +17,15 @@ from torch import Tensor
 
 from engine import metrics
 from engine.atlas import price
+from engine.atlas.grids import LabelGrids
 from engine.atlas.hashing import pixel_hashes
 from engine.atlas.partial import Partial, Rows, moments_of_images, strongest
 from engine.atlas.patches import PatchCollector
-from engine.atlas.records import Moments
+from engine.atlas.records import PARTS, Moments
 from engine.atlas.sites import level_of, site_maps
-from engine.cell_labels import UNKNOWN, counts_of, majority_of, pooled_counts
+from engine.cell_labels import UNKNOWN
 from engine.resample import linear_taps
 from engine.trace import Stage, Trace
-
-PARTS = ("image", "memory", "update", "residual")
 
 
 @dataclass(eq=False)
@@ -83,7 +82,7 @@ class Collector:
             np.uint8 if self.classes <= 255 else np.int16
         )
         predicted = trace.labels.cpu().numpy()
-        grids = _Grids(truth, self.classes, self.device)
+        grids = LabelGrids(truth, self.classes, self.device)
         grids.majority((trace.features[0].shape[-2], trace.features[0].shape[-1]))  # the finest first
         held = torch.from_numpy(np.stack([_held(labels, self.classes) for labels in truth])).to(self.device)
         rows = [
@@ -105,12 +104,11 @@ class Collector:
             price.collect(stage, grids, self.seed, rows)
         maps = site_maps(trace)
         moments = {name: _moments(x, grids.one_hot((x.shape[-2], x.shape[-1]))) for name, x in maps.items()}
-        reservoir = merge_rows(
-            [
-                self._draw(j, *each, trace, maps, grids)
-                for j, each in enumerate(zip(batch, truth, predicted, strict=True))
-            ]
-        )
+        drawn = [
+            self._draw(j, *each, trace, maps, grids)
+            for j, each in enumerate(zip(batch, truth, predicted, strict=True))
+        ]
+        reservoir = drawn[0].merge(*drawn[1:])
         self.limits = np.minimum(self.limits, reservoir.limits(self.classes))
         return Partial(len(batch), sums, moments, reservoir, patches.rows()), rows
 
@@ -122,7 +120,7 @@ class Collector:
         predicted: np.ndarray,
         trace: Trace,
         maps: dict[str, Tensor],
-        grids: _Grids,
+        grids: LabelGrids,
     ) -> Rows:
         """The pixels of one image that may enter the reservoir, with their features at every site."""
         index, image = sample
@@ -152,53 +150,6 @@ class Collector:
             if level not in columns:
                 columns[level] = grids.majority(grid)[j][cells[:, 0], cells[:, 1]] == group
         return Rows(self.rows, group, key, order, columns)
-
-
-def merge_rows(parts: Sequence[Rows]) -> Rows:
-    """Rows of several images, or batches, as one."""
-    return parts[0].merge(*parts[1:])
-
-
-class _Grids:
-    """Majority labels of a batch on any grid, counted once for each."""
-
-    def __init__(self, truth: np.ndarray, classes: int, device: torch.device) -> None:
-        self.truth, self.classes, self.device = truth, classes, device
-        self._majority: dict[tuple[int, int], np.ndarray] = {}
-        self._finest: tuple[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] | None = None
-        self._one_hot: dict[tuple[int, int], Tensor] = {}
-
-    def majority(self, grid: tuple[int, int]) -> np.ndarray:
-        """(b, h, w), 255 where less than 75 % of a cell's pixels share a category."""
-        if grid not in self._majority:
-            self._majority[grid] = np.stack([majority_of(*counts, grid) for counts in self._counts(grid)])
-        return self._majority[grid]
-
-    def _counts(self, grid: tuple[int, int]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pixels of each category in each cell, of every image; from a finer grid's where the cells are made of its cells."""
-        if self._finest is None:
-            found = [counts_of(each, grid, self.classes) for each in self.truth]
-            self._finest = (grid, found)
-            return found
-        fine, finer = self._finest
-        if fine[0] % grid[0] == 0 == fine[1] % grid[1]:
-            return [pooled_counts(*counts, fine, grid) for counts in finer]
-        return [counts_of(each, grid, self.classes) for each in self.truth]
-
-    def one_hot(self, grid: tuple[int, int]) -> Tensor:
-        """(b, k, h·w) fp32; 0 everywhere for mixed cells."""
-        if grid not in self._one_hot:
-            self._one_hot[grid] = self._compared(self.majority(grid).reshape(len(self.truth), -1))
-        return self._one_hot[grid]
-
-    def shuffled(self, grid: tuple[int, int], orders: np.ndarray) -> Tensor:
-        """The same with each image's cells in another order (b, h·w)."""
-        labels = self.majority(grid).reshape(len(self.truth), -1)
-        return self._compared(np.take_along_axis(labels, orders, axis=1))
-
-    def _compared(self, labels: np.ndarray) -> Tensor:
-        categories = torch.arange(self.classes, device=self.device)[:, None]
-        return (torch.from_numpy(labels).to(self.device)[:, None] == categories).float()
 
 
 def _moments(x: Tensor, one_hot: Tensor) -> Moments:
@@ -244,7 +195,8 @@ def _reading(stage: Stage, one_hot: Tensor, held: Tensor) -> dict[str, np.ndarra
         stacked = torch.stack(norms, dim=-1)
         parts[:-1] += torch.einsum("bkq,bqp->kp", readers, stacked).double()
         parts[-1] += torch.einsum("bq,bqp->p", 1 - readers.sum(1), stacked).double()
-    gone = (~held).float()
+    labelled = held.any(1)  # an image without any label holds and lacks nothing
+    gone = (~held & labelled[:, None]).float()
     cells = one_hot.sum((0, 2))
     mixed = one_hot.shape[0] * one_hot.shape[2] - cells.sum()
     found = {
@@ -253,6 +205,7 @@ def _reading(stage: Stage, one_hot: Tensor, held: Tensor) -> dict[str, np.ndarra
         "everyone": everyone.double().sum(0),
         "everyone_absent": (everyone * gone[:, None, :]).double().sum(0),
         "cells": torch.cat([cells, mixed[None]]).long(),
+        "labelled": (labelled.sum() * one_hot.shape[2])[None],
         "parts": parts,
     }
     return {f"usage/{stage.name}/{name}": array.cpu().numpy() for name, array in found.items()}

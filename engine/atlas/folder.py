@@ -22,11 +22,16 @@ from safetensors import SafetensorError
 from engine.atlas.records import Manifest
 from engine.catalogue import ModelCard
 from engine.data.datasets import DATA_ROOT
+from engine.data.scenes import VERSION as SCENES
 from engine.errors import LoupeError
 
 FORMAT = "loupe-atlas-1"
 MANIFEST, STATISTICS, RESULTS = "manifest.json", "statistics.safetensors", "results.json"
 RESERVOIR, RESERVOIR_TABLE, STATE = "reservoir.safetensors", "reservoir.parquet", "state.safetensors"
+
+
+class Busy(LoupeError):
+    """Another process is at it; it may end."""
 
 
 class DamagedManifest(LoupeError):
@@ -65,12 +70,23 @@ def read_manifest(folder: Path, checkpoint: str | None = None) -> tuple[Manifest
         if isinstance(error, LoupeError):
             raise
         raise DamagedManifest(f"{path.name} of the atlas in {folder} is damaged: build it again") from error
+    if (scenes := manifest.versions.get("scenes")) != SCENES:
+        raise LoupeError(
+            f"the atlas in {folder} is over another version of the scenes ({scenes}, wanted {SCENES}): build it anew"
+        )
     if checkpoint is not None and manifest.checkpoint != checkpoint:
         raise LoupeError(
             f"the atlas in {folder} is of another checkpoint ({manifest.model} {manifest.checkpoint[:8]}, "
             f"wanted {checkpoint[:8]}): build it anew"
         )
     return manifest, digests
+
+
+def size_of(folder: Path) -> int:
+    """Images that the finished atlas in a folder was walked over; 0 where there is none that can be read."""
+    with contextlib.suppress(LoupeError):
+        return read_manifest(folder)[0].dataset_size
+    return 0
 
 
 def manifest_bytes(manifest: Manifest, digests: dict[str, str]) -> bytes:
@@ -108,7 +124,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise LoupeError(f"another process is building the atlas in {folder}") from error
+            raise Busy(f"another process is building the atlas in {folder}") from error
         yield
 
 

@@ -33,7 +33,7 @@ def effects(
     tick: Callable[[int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> list[Effect]:
-    """Over the first `WALKED` of `count` images that can be read; the bank is as before afterwards.
+    """Over `WALKED` of `count` images, as far as they can be read; the bank is as before afterwards.
 
     Raises:
         Stopped: `stop` said yes.
@@ -50,7 +50,7 @@ def effects(
     confusions: dict[str, list[np.ndarray]] = {name: [] for name in changed}
     differing = dict.fromkeys(changed, 0)
     pixels = 0
-    for index in range(min(WALKED, count)):
+    for index in spread_over(count):
         if stop is not None and stop():
             raise Stopped
         if tick is not None:
@@ -83,6 +83,11 @@ def effects(
     ]
 
 
+def spread_over(count: int) -> list[int]:
+    """At most `WALKED` of `count` images, evenly spread: a dataset may be sorted."""
+    return np.linspace(0, count - 1, min(WALKED, count)).round().astype(int).tolist()
+
+
 def derangement(length: int, seed: int) -> torch.Tensor:
     """A permutation that leaves nothing in its place: a shuffled cycle."""
     random = torch.Generator().manual_seed(seed)
@@ -108,22 +113,25 @@ def _bank_of(
 def _effect(name: str, with_change: np.ndarray, without: np.ndarray, changed: float, seed: int) -> Effect:
     """From per-image confusion matrices (i, k, k) of both."""
     images = len(without)
-    miou = 100 * metrics.mean(metrics.iou(with_change.sum(0)))
-    base = 100 * metrics.mean(metrics.iou(without.sum(0)))
+    one = np.ones((1, images))
+    miou, base = (float(_mious(one, each)[0]) for each in (with_change, without))
     weights = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
-    drawn = [_mious(weights, each) for each in (with_change, without)]
-    apart = drawn[0] - drawn[1]
+    apart = _mious(weights, with_change) - _mious(weights, without)
     apart = apart[np.isfinite(apart)]  # a draw of images without labels alone has no mIoU
-    low, high = np.percentile(apart, (2.5, 97.5)) if len(apart) else (np.nan, np.nan)
+    # One image has nothing to be resampled from.
+    low, high = np.percentile(apart, (2.5, 97.5)) if len(apart) and images > 1 else (np.nan, np.nan)
     return Effect(name, miou, miou - base, float(low), float(high), changed, images)
 
 
 def _mious(weights: np.ndarray, confusions: np.ndarray) -> np.ndarray:
-    """mIoU in percent of every draw of images (draws, i)."""
-    images, classes = confusions.shape[:2]
-    sums = (weights.astype(np.float64) @ confusions.reshape(images, -1)).reshape(-1, classes, classes)
-    values = metrics.iou(sums)
-    known = ~np.isnan(values)
+    """mIoU in percent of every draw of images (draws, i), over the categories that the drawn images hold.
+
+    Those are the same for every bank. Were a category counted as soon as it is predicted, one pixel of it would put an IoU of 0
+    into one side's mean alone.
+    """
+    parts = (np.diagonal(confusions, axis1=1, axis2=2), confusions.sum(2), confusions.sum(1))
+    hits, true, predicted = (weights.astype(np.float64) @ part for part in parts)
+    known = true > 0
+    values = np.divide(hits, true + predicted - hits, out=np.zeros_like(hits), where=known)
     number = known.sum(-1)
-    total = np.where(known, values, 0).sum(-1)
-    return 100 * np.divide(total, number, out=np.full(len(sums), np.nan), where=number > 0)
+    return 100 * np.divide(values.sum(-1), number, out=np.full(len(hits), np.nan), where=number > 0)

@@ -14,7 +14,7 @@ from safetensors.numpy import load
 
 from engine.atlas.chunks import Chunk
 from engine.atlas.collect import Row
-from engine.atlas.partial import Partial
+from engine.atlas.partial import Partial, under
 from engine.atlas.records import Skipped
 from engine.atlas.shards import packed
 
@@ -42,7 +42,7 @@ def unpack(data: bytes) -> Chunk:
     """The inverse of `pack`."""
     arrays = load(data)
     about = json.loads(arrays.pop(ABOUT).tobytes())
-    partial = _under(arrays, "partial/")
+    partial = under(arrays, "partial/")
     columns = {name: arrays[f"rows/{name}"] for name in about["columns"]}
     return Chunk(
         about["number"],
@@ -68,7 +68,7 @@ def _columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
 
 
 def _rows(about: Sequence[dict[str, Any]], columns: dict[str, np.ndarray]) -> list[Row]:
-    named = {kind: _under(columns, f"{kind}/") for kind in BY_NAME}
+    named = {kind: under(columns, f"{kind}/") for kind in BY_NAME}
     return [
         Row(
             index=one["index"],
@@ -84,7 +84,3 @@ def _rows(about: Sequence[dict[str, Any]], columns: dict[str, np.ndarray]) -> li
         )
         for j, one in enumerate(about)
     ]
-
-
-def _under(flat: dict[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
-    return {name[len(start) :]: array for name, array in flat.items() if name.startswith(start)}

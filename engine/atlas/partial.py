@@ -99,13 +99,13 @@ class Partial:
     def from_arrays(cls, flat: dict[str, np.ndarray]) -> Partial:
         """The inverse of `arrays`."""
         sites = sorted({name.split("/")[1] for name in flat if name.startswith("moments/")})
-        moments = {site: _under(flat, f"moments/{site}/") for site in sites}
+        moments = {site: under(flat, f"moments/{site}/") for site in sites}
         return cls(
             int(flat["images"][0]),
-            _under(flat, "sums/"),
+            under(flat, "sums/"),
             {site: Moments(parts["count"], parts["mean"], parts["m2"]) for site, parts in moments.items()},
-            _rows(_under(flat, "reservoir/")),
-            _rows(_under(flat, "patches/")),
+            _rows(under(flat, "reservoir/")),
+            _rows(under(flat, "patches/")),
         )
 
 
@@ -144,12 +144,13 @@ def moments_of_images(count: np.ndarray, mean: np.ndarray, m2: np.ndarray) -> Mo
     return Moments(total, middle, spread)
 
 
-def _under(flat: dict[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
+def under(flat: dict[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin so, without that beginning."""
     return {name[len(start) :]: array for name, array in flat.items() if name.startswith(start)}
 
 
 def _rows(flat: dict[str, np.ndarray]) -> Rows:
-    return Rows(int(flat["most"][0]), flat["group"], flat["key"], flat["order"], _under(flat, "columns/"))
+    return Rows(int(flat["most"][0]), flat["group"], flat["key"], flat["order"], under(flat, "columns/"))
 
 
 def _taken(arrays: list[np.ndarray], kept: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 Measured in the space of `value_i`, with the same weights and pixels:
 
-    before   W_o W_v of the aligned pixels, resampled to the fine grid        what is there to be broadcast
+    before   (1 − μ) W_o W_v of the aligned pixels, resampled to the fine grid   what is there to be broadcast
     after    the update u                                                    what is broadcast
     null     u with the affinity rows shuffled over the pixels of an image   averaging alone, sent to the wrong places
 
@@ -15,7 +15,7 @@ come from resampling images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -25,7 +25,7 @@ from torch import Tensor
 from engine.atlas.hashing import pixel_hashes
 from engine.atlas.records import Price, PriceKind
 from engine.atlas.sites import before_substitution
-from engine.trace import Stage
+from engine.stage import Stage, go_on
 
 if TYPE_CHECKING:
     from engine.atlas.collect import Row
@@ -48,6 +48,9 @@ def collect(stage: Stage, labels: Labels, seed: int, rows: Sequence[Row]) -> Non
     before = before_substitution(stage)
     if before is None:
         return
+    before = before * (
+        1 - stage.memory_share
+    )  # as the image's values enter u: else its falls would be partly arithmetic
     after = stage.update.float().flatten(2)
     cells = labels.one_hot(stage.grid)
     # To shuffle the affinity's rows over the pixels is to shuffle the pixels' labels.
@@ -75,15 +78,43 @@ def order(seed: int, image: str, length: int) -> np.ndarray:
 
 
 def prices(
-    shards: Iterable[dict[str, np.ndarray]], stages: Sequence[str], classes: Sequence[str], seed: int
+    shards: Iterable[dict[str, np.ndarray]],
+    stages: Sequence[str],
+    classes: Sequence[str],
+    seed: int,
+    stop: Callable[[], bool] | None = None,
 ) -> list[Price]:
-    """The price at every stage, from the per-image sums of all shards (an iterable that can be walked repeatedly)."""
-    found = []
-    for stage in stages:
-        for kind in KINDS:
-            names = [f"{stage}.price.count", f"{stage}.price.{kind}.sum", f"{stage}.price.{kind}.square"]
-            found.append(_price(shards, names, stage, kind, classes, seed))
-    return found
+    """The price at every stage, from the per-image sums of all shards (an iterable that can be walked repeatedly).
+
+    Raises:
+        Stopped: `stop`, asked at every shard, said yes.
+    """
+    asked: list[tuple[str, PriceKind]] = [(stage, kind) for stage in stages for kind in KINDS]
+    if not asked:
+        return []
+    images, whole = 0, None
+    for shard in shards:
+        go_on(stop)
+        images += len(shard[_names(*asked[0])[0]])
+        added = [[shard[name].astype(np.float64).sum(0) for name in _names(*one)] for one in asked]
+        whole = added if whole is None else _added(whole, added)
+    assert whole is not None
+    drawn: list[list[np.ndarray]] = [[] for _ in asked]
+    for block in _resampled(shards, asked, images, whole, seed, stop):
+        for one, values in zip(drawn, block, strict=True):
+            one.append(values)
+    return [
+        _price(sums, np.concatenate(values), stage, kind, classes, images)
+        for (stage, kind), sums, values in zip(asked, whole, drawn, strict=True)
+    ]
+
+
+def _names(stage: str, kind: PriceKind) -> tuple[str, str, str]:
+    return f"{stage}.price.count", f"{stage}.price.{kind}.sum", f"{stage}.price.{kind}.square"
+
+
+def _added(a: list[list[np.ndarray]], b: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+    return [[x + y for x, y in zip(one, other, strict=True)] for one, other in zip(a, b, strict=True)]
 
 
 def ratios(
@@ -105,28 +136,21 @@ def ratios(
 
 
 def _price(
-    shards: Iterable[dict[str, np.ndarray]],
-    names: Sequence[str],
+    sums: Sequence[np.ndarray],
+    drawn: np.ndarray,
     stage: str,
     kind: PriceKind,
     classes: Sequence[str],
-    seed: int,
+    images: int,
 ) -> Price:
-    images, whole = 0, None
-    for shard in shards:
-        parts = [shard[name].astype(np.float64) for name in names]
-        images += len(parts[0])
-        added = [part.sum(0) for part in parts]
-        whole = added if whole is None else [a + b for a, b in zip(whole, added, strict=True)]
-    assert whole is not None
-    traces, within, between = ratios(*whole)
-    drawn = np.concatenate(list(_resampled(shards, names, images, whole[1].size, seed)))
+    traces, within, between = ratios(*sums)
     per = {
         name: None if np.isnan(t) or between <= 0 else float(t / between)
         for name, t in zip(classes, traces, strict=True)
     }
     ratio = float(within / between) if between > 0 else float("nan")
-    low, high = interval(ratio, drawn)
+    # One image has nothing to be resampled from.
+    low, high = interval(ratio, drawn) if images > 1 else (float("nan"), float("nan"))
     return Price(stage, kind, float(within), float(between), ratio, low, high, images, per)
 
 
@@ -144,27 +168,38 @@ def interval(value: float, drawn: np.ndarray) -> tuple[float, float]:
 
 
 def _resampled(
-    shards: Iterable[dict[str, np.ndarray]], names: Sequence[str], images: int, values: int, seed: int
-) -> Iterable[np.ndarray]:
-    """Ratios of `RESAMPLES` draws of images with replacement, in blocks that fit in memory."""
+    shards: Iterable[dict[str, np.ndarray]],
+    asked: Sequence[tuple[str, PriceKind]],
+    images: int,
+    whole: list[list[np.ndarray]],
+    seed: int,
+    stop: Callable[[], bool] | None,
+) -> Iterator[list[np.ndarray]]:
+    """Ratios of `RESAMPLES` draws of images with replacement, for each of `asked`, in blocks that fit in memory."""
     random = np.random.default_rng(seed)
-    block = max(1, min(RESAMPLES, BLOCK_BYTES // (8 * max(1, values))))
+    values = sum(array.size for sums in whole for array in sums) + 2 * images
+    block = max(1, min(RESAMPLES, BLOCK_BYTES // (8 * values)))
     for start in range(0, RESAMPLES, block):
         draws = min(block, RESAMPLES - start)
         weights = random.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float64)
-        totals: list[np.ndarray] | None = None
+        totals: list[list[np.ndarray]] | None = None
         first = 0
         for shard in shards:
-            count = len(shard[names[0]])
+            go_on(stop)
+            count = len(shard[_names(*asked[0])[0]])
             here = weights[:, first : first + count]
             first += count
-            added = [
-                (here @ shard[name].reshape(count, -1).astype(np.float64)).reshape(
-                    draws, *shard[name].shape[1:]
-                )
-                for name in names
-            ]
-            totals = added if totals is None else [a + b for a, b in zip(totals, added, strict=True)]
+            added = [[_weighted(here, shard[name]) for name in _names(*one)] for one in asked]
+            totals = added if totals is None else _added(totals, added)
         assert totals is not None
-        _, within, between = ratios(*totals)
-        yield np.divide(within, between, out=np.full(draws, np.nan), where=between > 0)
+        ratio = []
+        for sums in totals:
+            _, within, between = ratios(*sums)
+            ratio.append(np.divide(within, between, out=np.full(draws, np.nan), where=between > 0))
+        yield ratio
+
+
+def _weighted(weights: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """(draws, i) · (i, …) → (draws, …)."""
+    flat = array.reshape(len(array), -1).astype(np.float64)
+    return (weights @ flat).reshape(len(weights), *array.shape[1:])

@@ -19,6 +19,7 @@ from safetensors.numpy import load
 from engine.atlas.folder import RESERVOIR, RESULTS, STATISTICS, read_manifest
 from engine.atlas.partial import Partial, Rows
 from engine.atlas.records import (
+    PARTS,
     Effect,
     Images,
     Live,
@@ -34,8 +35,6 @@ from engine.atlas.records import (
 )
 from engine.atlas.shards import VectorShards, damaged, read_bytes, read_tables
 from engine.errors import LoupeError
-
-PARTS = ("image", "memory", "update", "residual")
 
 
 def open_atlas(folder: str | Path, checkpoint: str | None = None) -> Atlas:
@@ -78,7 +77,8 @@ class Atlas:
 
     def usage(self, stage: str) -> Usage:
         of = self._sums("usage", stage)
-        return Usage(of("mass"), of("absent"), of("cells"), of("everyone"), of("everyone_absent"))
+        arrays = (of(name) for name in ("mass", "absent", "cells", "everyone", "everyone_absent"))
+        return Usage(*arrays, labelled=int(of("labelled")[0]))
 
     def parts(self, stage: str) -> Parts:
         of = self._sums("usage", stage)
@@ -125,9 +125,10 @@ class Atlas:
 
     @property
     def confusions(self) -> np.ndarray:
-        """(i, k, k) int64, one for each image, in the order of `images`."""
+        """(i, k, k) int64, one for each image, in the order of `images`. Read anew each time: it is by far the largest column."""
         k = len(self.manifest.classes)
-        return self._tables["confusion"].reshape(-1, k, k)
+        found = read_tables(self.folder, self.digests, lambda name: name == "confusion")
+        return found["confusion"].reshape(-1, k, k)
 
     def live(self, stage: str) -> Live:
         self._known(stage)
@@ -223,7 +224,7 @@ class Atlas:
 
     @cached_property
     def _tables(self) -> dict[str, np.ndarray]:
-        return read_tables(self.folder, self.digests)
+        return read_tables(self.folder, self.digests, lambda name: name != "confusion")
 
     @cached_property
     def _place_of(self) -> dict[int, int]:

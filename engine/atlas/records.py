@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+PARTS = ("image", "memory", "update", "residual")  # whose norms are kept, of every query
 AS_IT_IS = "as it is"  # the effect that changes of the memory are compared with
 PriceKind = Literal["before", "after", "null"]
 
@@ -89,7 +90,8 @@ class Usage:
 
     mass (n, k, k): [head, category of the reader, source]; absent: the part of it on categories that the reader's image does
     not hold (ground truth). cells (k + 1,): readers of each category, and last those less than 75 % pure, which belong to none.
-    everyone (n, k): over all query cells, mixed ones too; everyone_absent: its part on absent categories.
+    everyone (n, k): over all query cells, mixed ones too; everyone_absent: its part on absent categories. labelled: how many
+    query cells lie in images with any label; only there is a category known to be absent.
     """
 
     mass: np.ndarray
@@ -97,6 +99,7 @@ class Usage:
     cells: np.ndarray
     everyone: np.ndarray
     everyone_absent: np.ndarray
+    labelled: int
 
     @property
     def rate(self) -> np.ndarray:
@@ -115,8 +118,8 @@ class Usage:
 
     @property
     def absent_share(self) -> float:
-        """Mean affinity of all query cells to absent categories' prototypes, 0..1."""
-        return float(self.everyone_absent.mean(0).sum() / max(1, int(self.cells.sum())))
+        """Mean affinity of labelled images' query cells to absent categories' prototypes, 0..1; nan without such images."""
+        return float(self.everyone_absent.mean(0).sum() / self.labelled) if self.labelled else float("nan")
 
 
 @dataclass(frozen=True, eq=False)

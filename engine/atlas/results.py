@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,25 @@ from engine.atlas import price
 from engine.atlas.folder import MANIFEST, RESERVOIR, RESERVOIR_TABLE, RESULTS, STATISTICS, manifest_bytes
 from engine.atlas.partial import Partial
 from engine.atlas.records import Effect, Manifest
-from engine.atlas.shards import VectorShards, halved, packed, parquet_bytes, write_bytes
+from engine.atlas.shards import VectorShards, file_digest, halved, packed, parquet_bytes, write_together
 
 
 def write_results(
-    folder: Path, total: Partial, manifest: Manifest, digests: dict[str, str], effects: Sequence[Effect]
+    folder: Path,
+    total: Partial,
+    manifest: Manifest,
+    digests: dict[str, str],
+    effects: Sequence[Effect],
+    stop: Callable[[], bool] | None = None,
 ) -> None:
     """Writes everything but the shards, the manifest last. digests: of the shards; those of the other files are added.
 
     Raises:
         LoupeError: a shard is missing or damaged.
+        Stopped: `stop` said yes.
     """
     stages = [name.removesuffix(".value") for name in manifest.sites if name.endswith(".value")]
-    prices = price.prices(VectorShards(folder, digests), stages, manifest.classes, manifest.seed)
+    prices = price.prices(VectorShards(folder, digests), stages, manifest.classes, manifest.seed, stop)
     results = {"price": [vars(each) for each in prices], "effects": [vars(each) for each in effects]}
     flat = total.arrays()
     reservoir = {
@@ -35,10 +41,10 @@ def write_results(
         RESERVOIR_TABLE: parquet_bytes(_table(total, manifest.classes)),
         RESULTS: json.dumps(results).encode(),
     }
-    for name, data in files.items():
-        digests[name] = write_bytes(folder / name, data)
-    write_bytes(folder / MANIFEST, manifest_bytes(manifest, digests))
-    for old in folder.glob("*/*-ragged.*"):  # of a shorter walk
+    digests |= {name: file_digest(data) for name, data in files.items()}
+    files[MANIFEST] = manifest_bytes(manifest, digests)
+    write_together({folder / name: data for name, data in files.items()})
+    for old in folder.glob("*/*-ragged*"):  # of a shorter walk
         if f"{old.parent.name}/{old.name}" not in digests:
             old.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ from engine.errors import LoupeError
 
 
 @dataclass
-class Progress:
+class Walked:
     """How far a walk is. chunks: in the accumulation; digests: of the shards that were written."""
 
     total: Partial | None = None
@@ -55,7 +55,7 @@ def finished(folder: Path, wanted: Manifest, with_effects: bool) -> Manifest | N
     return None if with_effects and not results["effects"] else manifest
 
 
-def restored(folder: Path, wanted: Manifest, most: int) -> Progress:
+def restored(folder: Path, wanted: Manifest, most: int) -> Walked:
     """The accumulation of an earlier walk over at most `most` chunks, or nothing where it is missing, damaged or longer.
 
     Raises:
@@ -64,31 +64,31 @@ def restored(folder: Path, wanted: Manifest, most: int) -> Progress:
     path = folder / STATE
     about = metadata_of(path) if path.is_file() else None
     if about is None:
-        return Progress()
+        return Walked()
     try:
         arrays = load(path.read_bytes())
     except (OSError, SafetensorError, KeyError, ValueError):
-        return Progress()
+        return Walked()
     if about.pop("digest", None) != digest_of(arrays, json.dumps(about)):
-        return Progress()
+        return Walked()
     _check(folder, about["identity"], _identity(wanted))
     if about["chunks"] > most:
-        return Progress()
+        return Walked()
     skipped = [Skipped(**one) for one in about["skipped"]]
-    return Progress(Partial.from_arrays(arrays), about["chunks"], skipped, dict(about["files"]))
+    return Walked(Partial.from_arrays(arrays), about["chunks"], skipped, dict(about["files"]))
 
 
-def keep(folder: Path, wanted: Manifest, progress: Progress) -> None:
+def keep(folder: Path, wanted: Manifest, walked: Walked) -> None:
     """Writes the accumulation, at once or not at all."""
-    if progress.total is None:
+    if walked.total is None:
         return
     about = {
         "identity": _identity(wanted),
-        "chunks": progress.chunks,
-        "skipped": [vars(one) for one in progress.skipped],
-        "files": progress.digests,
+        "chunks": walked.chunks,
+        "skipped": [vars(one) for one in walked.skipped],
+        "files": walked.digests,
     }
-    arrays = progress.total.arrays()
+    arrays = walked.total.arrays()
     about["digest"] = digest_of(arrays, json.dumps(about))
     write_bytes(folder / STATE, packed(arrays, {"loupe": json.dumps(about)}))
 

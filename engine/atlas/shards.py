@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -21,15 +22,16 @@ from engine.atlas.collect import Row
 from engine.errors import LoupeError
 
 
-def names_of(chunk: int, whole: bool) -> tuple[str, str]:
-    """The two files of a chunk, relative to the atlas. The last chunk may be ragged; a longer walk writes it whole beside it."""
-    name = f"{chunk:05d}" if whole else f"{chunk:05d}-ragged"
+def names_of(chunk: int, ragged: int = 0) -> tuple[str, str]:
+    """The two files of a chunk, relative to the atlas. The last chunk may be ragged, of so many images; a longer walk writes
+    its own beside it, so that the finished atlas stays whole until the next is."""
+    name = f"{chunk:05d}-ragged{ragged}" if ragged else f"{chunk:05d}"
     return f"images/{name}.parquet", f"vectors/{name}.safetensors"
 
 
-def write_shard(folder: Path, chunk: int, rows: Sequence[Row], whole: bool = True) -> dict[str, str]:
+def write_shard(folder: Path, chunk: int, rows: Sequence[Row], ragged: int = 0) -> dict[str, str]:
     """Writes both files; returns their digests. A reader never sees half a file."""
-    table, vectors = names_of(chunk, whole)
+    table, vectors = names_of(chunk, ragged)
     return {
         table: write_bytes(folder / table, parquet_bytes(_columns(rows))),
         vectors: write_bytes(folder / vectors, packed(_vectors(rows))),
@@ -62,8 +64,10 @@ def _vectors(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_tables(folder: Path, digests: dict[str, str]) -> dict[str, np.ndarray]:
-    """All images' columns; lists as (i, …) arrays.
+def read_tables(
+    folder: Path, digests: dict[str, str], wanted: Callable[[str], bool]
+) -> dict[str, np.ndarray]:
+    """All images' columns of wanted names; lists as (i, …) arrays.
 
     Raises:
         LoupeError: a file is missing or is not the one that was written.
@@ -74,7 +78,11 @@ def read_tables(folder: Path, digests: dict[str, str]) -> dict[str, np.ndarray]:
     import pyarrow.parquet as pq
 
     names = sorted(name for name in digests if name.startswith("images/"))
-    read: Callable[[str], Any] = lambda name: pq.read_table(io.BytesIO(read_bytes(folder, name, digests)))  # noqa: E731
+
+    def read(name: str) -> Any:
+        file = pq.ParquetFile(io.BytesIO(read_bytes(folder, name, digests)))
+        return file.read(columns=[column for column in file.schema_arrow.names if wanted(column)])
+
     tables = [read(name) for name in names]
     # A chunk without a readable image has neither all the columns nor their types.
     table = pa.concat_tables([each for each in tables if each.num_rows])
@@ -141,14 +149,27 @@ def write_bytes(path: Path, data: bytes) -> str:
     Raises:
         LoupeError: the folder cannot be written, or the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    write_together({path: data})
+    return file_digest(data)
+
+
+def write_together(files: dict[Path, bytes]) -> None:
+    """Writes several files so that a full disk changes none of them, then puts them in place one after the other."""
+    partials = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
     try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
+        for path, partial in partials.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(files[path])
+        for path, partial in partials.items():
+            os.replace(partial, path)
     except OSError:
-        partial.unlink(missing_ok=True)
+        for partial in partials.values():
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
         raise
+
+
+def file_digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
@@ -164,7 +185,7 @@ def read_bytes(folder: Path, name: str, digests: dict[str, str]) -> bytes:
         raise LoupeError(
             f"the atlas in {folder} lacks {name}: build it again, what is whole is kept"
         ) from error
-    if hashlib.blake2b(data, digest_size=16).hexdigest() != digests.get(name):
+    if file_digest(data) != digests.get(name):
         raise LoupeError(damaged(name))
     return data
 

@@ -192,9 +192,9 @@ class _Walk:
             yield walker(number, self.so_far.total, tick)
 
     def _take(self, chunk: Chunk) -> None:
-        whole = (chunk.number + 1) * CHUNK <= self.count
+        ragged = self.count % CHUNK if (chunk.number + 1) * CHUNK > self.count else 0
         now = self.so_far
-        now.digests |= write_shard(self.folder, chunk.number, chunk.rows, whole)
+        now.digests |= write_shard(self.folder, chunk.number, chunk.rows, ragged)
         now.skipped += chunk.skipped
         if chunk.partial is not None:
             now.total = chunk.partial if now.total is None else merge([now.total, chunk.partial])
@@ -222,7 +222,7 @@ class _Walk:
                 self.segmenter, self.dataset, self.count, self.device, self.batch, seed, tick, stop
             )
         manifest = replace(self.manifest, images=now.total.images, skipped=tuple(now.skipped))
-        write_results(self.folder, now.total, manifest, now.digests, changes)
+        write_results(self.folder, now.total, manifest, now.digests, changes, stop)
         return manifest
 
     def _mend(self, walker: ChunkWalker) -> None:
@@ -233,7 +233,7 @@ class _Walk:
         """
         for number in range(self.so_far.chunks):
             try:
-                for name in names_of(number, whole=True):
+                for name in names_of(number):
                     read_bytes(self.folder, name, self.so_far.digests)
             except LoupeError:
                 chunk = walker(number, self.so_far.total)
@@ -252,7 +252,7 @@ class _Walk:
 
 @torch.no_grad()
 def _layout(segmenter: Any) -> tuple[tuple[str, ...], dict[str, Site]]:
-    """(stages with prototypes, sites), from a run on noise of the smallest size."""
+    """(stages with prototypes, sites), from a run on a blank image of the smallest size."""
     device = segmenter.mean.device
     trace = segmenter.trace(torch.zeros(2, 3, 64, 64, device=device))
     stages = tuple(stage.name for stage in trace.stages if stage.prototypes is not None)

@@ -13,9 +13,11 @@ import pytest
 
 from app import atlas_walk, atlases
 from app.atlas_walk import ANEW
-from app.atlases import Atlases, Build, complete, may_begin
+from app.atlases import Atlases, Build, beyond_mending, complete, may_begin
 from engine import Engine
-from engine.atlas.folder import MANIFEST, default_folder
+from engine.atlas.folder import MANIFEST, default_folder, locked
+from engine.atlas.resume import _check
+from engine.errors import LoupeError
 
 PATIENCE = 30.0
 
@@ -109,7 +111,7 @@ def test_another_version_is_a_sentence_and_can_be_made_anew(shelf, card):
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text(json.dumps({"manifest": {"format": "loupe-atlas-0"}, "files": {}}))
     found = shelf.find(card)
-    assert found.atlas is None and found.why is not None and "another version" in found.why
+    assert found.atlas is None and found.why is not None and "another version" in found.why and found.anew
     build = shelf.build(card, anew=True)
     assert build.command[-1] == ANEW and ANEW not in shelf.build(card).command[:-1]
     build.stop()
@@ -120,7 +122,17 @@ def test_damaged_manifest_is_a_sentence(shelf, card):
     folder = shelf.folder(card)
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text("{")
-    assert "damaged" in (shelf.find(card).why or "")
+    found = shelf.find(card)
+    assert "damaged" in (found.why or "") and not found.anew  # the walk mends it and keeps what is whole
+
+
+def test_an_atlas_of_another_checkpoint_is_beyond_mending(shelf, card):
+    folder = shelf.folder(card)
+    assert not beyond_mending(f"another process is building the atlas in {folder}")
+    assert not beyond_mending("the atlas cannot be written: the disk is full; what is there is kept")
+    with pytest.raises(LoupeError) as caught:
+        _check(folder, {"checkpoint": "a"}, {"checkpoint": "b"})
+    assert beyond_mending(str(caught.value))
 
 
 def test_the_walks_process_makes_an_atlas_that_is_found(tmp_path, card, tiny_checkpoint, monkeypatch, capsys):
@@ -165,6 +177,80 @@ def test_the_walks_process_makes_an_atlas_that_is_found(tmp_path, card, tiny_che
     (folder / MANIFEST).unlink()
     (folder / MANIFEST).write_bytes(state + b"\n")
     assert shelf.find(card) is not found and shelf.find(card).key != found.key
+
+
+def test_a_walk_waits_while_another_process_is_at_the_same_atlas(tmp_path, monkeypatch, capsys, card):
+    """The wait is real and the lock too: held through another open file."""
+    folder, begun = tmp_path / "atlas", []
+
+    def build(segmenter, card, dataset, folder, *, anew, **_):
+        with locked(folder):
+            begun.append(anew)
+
+    monkeypatch.setattr(atlas_walk, "_await_end", lambda gone: None)
+    monkeypatch.setattr(atlas_walk.os, "nice", lambda step: None)
+    monkeypatch.setattr(atlas_walk, "WAIT", 0.02)
+    monkeypatch.setattr("engine.atlas.walk.build", build)
+    with locked(folder):
+        walk = threading.Thread(
+            target=atlas_walk.main,
+            args=(str(card.path), "scenes-val", "3", str(folder), "cpu", ANEW),
+            daemon=True,
+        )
+        walk.start()
+        said = ""
+        deadline = time.monotonic() + PATIENCE
+        while "waiting" not in said:
+            assert time.monotonic() < deadline
+            said += capsys.readouterr().out
+            time.sleep(0.05)
+        time.sleep(0.1)
+        assert walk.is_alive() and not begun
+    walk.join(PATIENCE)
+    said += capsys.readouterr().out
+    # What the other has just made is not thrown away; that it waited is said once.
+    assert begun == [False] and [json.loads(line) for line in said.splitlines()] == [{"waiting": True}]
+
+
+def test_a_waiting_walk_ends_when_its_server_is_gone(tmp_path, monkeypatch, capsys, card):
+    folder = tmp_path / "atlas"
+
+    def build(*_, **__):
+        with locked(folder):
+            raise AssertionError("the lock is held")
+
+    monkeypatch.setattr(atlas_walk, "_await_end", lambda gone: gone.set())
+    monkeypatch.setattr(atlas_walk.os, "nice", lambda step: None)
+    monkeypatch.setattr("engine.atlas.walk.build", build)
+    with locked(folder):
+        assert atlas_walk.main(str(card.path), "scenes-val", "3", str(folder), "cpu") == 0
+
+
+def test_a_walk_outlives_its_listener(monkeypatch):
+    """Until the end of its chunk: a pipe that nobody reads any more is no reason to lose the accumulation."""
+
+    class Gone:
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    atlas_walk._progress(1, 2, {})
+
+
+def test_what_a_walk_waits_for_is_told(shelf, card, monkeypatch):
+    text = WALKER.replace(
+        'print("chatter of a library")', 'print(json.dumps({"waiting": True}), flush=True); time.sleep(0.5)'
+    )
+    monkeypatch.setattr(atlases, "_command", lambda card, folder, device: walker(text))
+    build = shelf.build(card)
+    until(lambda: build.waiting)
+    until(lambda: build.done > 1)
+    assert not build.waiting
+    build.stop()
+    build.wait(PATIENCE)
 
 
 def test_the_walks_process_says_what_it_cannot_do(tmp_path, tiny_checkpoint, monkeypatch, capsys):

@@ -23,16 +23,18 @@ from app.atlases import Atlases
 from app.selection import PROTOTYPES, SECTIONS, Selection, from_params, to_params
 from app.views import prototypes_download as download
 from app.views import prototypes_look as looking
+from app.views import prototypes_price as pricing
 from app.views import prototypes_time as time
 from app.words import number, percent
 from engine import Engine
 from engine.atlas import Atlas
+from engine.atlas.records import Price, PriceKind
 from engine.atlas.walk import build
 from engine.bank import banks, cosine_matrix, live_spread, nearest, norms, shadow
 from engine.bank_time import drift, moments_path, read_moments, trajectories
 from engine.branches import mean_angles
 from engine.data.datasets import open_dataset
-from engine.health import findings, warnings_first
+from engine.health import finding, findings, warnings_first
 from engine.training.moments import MomentRecorder
 from tests.app.conftest import forget
 from tests.app.pages import address, html_of, run_with
@@ -363,7 +365,8 @@ def test_health_says_the_engine_s_findings_warnings_first():
         assert unescape(title) == one.title and unescape(sentence) == one.sentence
     for one in expected:
         if one.value is not None:
-            assert f"{number(one.value)}\u202f{one.unit}" in text_of(page)
+            # By the rule of the sentence beside it, so that one number is not printed in two ways.
+            assert f"{finding.number(one.value)}\u202f{one.unit}" in text_of(page)
 
 
 # ---------------------------------------------------------------------------------------------- shadow, price
@@ -397,10 +400,12 @@ def test_the_price_is_the_atlas_s_and_said_as_it_came_out():
         before, after = prices[stage, "before"], prices[stage, "after"]
         if after.low > before.high:
             verdict = "against the paper's claim"
-        elif after.high < before.low:
+        elif after.high >= before.low:
+            verdict = "no clear change"
+        elif after.high < prices[stage, "null"].low:
             verdict = "as the paper claims"
         else:
-            verdict = "no clear change"
+            verdict = "no more than with shuffled affinity"
         (sentence,) = re.findall(rf"At {stage} the variance.*?\)\.", body)
         assert f"×{number(after.within / before.within)} and" in sentence
         assert f"×{number(after.between / before.between)}. Within" in sentence
@@ -408,6 +413,40 @@ def test_the_price_is_the_atlas_s_and_said_as_it_came_out():
             verdict in sentence and f"({number(before.ratio)} before, {number(after.ratio)} after" in sentence
         )
     assert "one training seed" in body and f"95 % over {IMAGES} images" in body
+
+
+def _price(kind: PriceKind, ratio: float, low: float, high: float) -> Price:
+    return Price(STAGE, kind, 2.0, 1.0, ratio, low, high, IMAGES, {})
+
+
+NAN = float("nan")
+BEFORE, FALLEN, RISEN, SAME, LEAST = (8, 7, 9), (2, 1.5, 2.5), (12, 11, 13), (7.5, 6, 8.5), (4, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "null", "said", "claimed"),
+    [
+        (BEFORE, FALLEN, LEAST, "falls: what is broadcast is purer", "as the paper claims"),
+        (BEFORE, FALLEN, None, "falls: what is broadcast is purer", "as the paper claims"),
+        (BEFORE, FALLEN, (2.6, 2.4, 2.8), "falls, but no more than with shuffled affinity", None),
+        (BEFORE, FALLEN, (1, 0.9, 1.1), "falls, but no more than with shuffled affinity", None),
+        (BEFORE, FALLEN, (NAN, NAN, NAN), "falls, but whether more than with shuffled affinity is not known", None),
+        (BEFORE, RISEN, LEAST, "rises: what is broadcast is less pure", "against the paper's claim"),
+        (BEFORE, SAME, LEAST, "goes with overlapping intervals: no clear change", None),
+        (BEFORE, (NAN, NAN, NAN), LEAST, "is not defined: the means of the categories that were met do not differ", None),
+        ((0, NAN, NAN), FALLEN, LEAST, "is not defined: nothing varies within the categories that were met", None),
+        ((8, NAN, NAN), FALLEN, LEAST, "is not defined: there is no interval for it", None),
+    ],
+)  # fmt: skip
+def test_the_price_s_verdict(before, after, null, said, claimed):
+    kinds: dict[PriceKind, tuple | None] = {"before": before, "after": after, "null": null}
+    by = {(STAGE, kind): _price(kind, *values) for kind, values in kinds.items() if values is not None}
+    (sentence,) = pricing.price_said(by, [STAGE], pricing.PROTOTYPES)
+    assert f"Within ÷ between {said}" in sentence and "squared distance between them to ×1.00" in sentence
+    assert ("paper" in sentence) == (claimed is not None) and (claimed or "") in sentence
+    (plain,) = pricing.price_said(by, [STAGE], pricing.PIXELS)
+    assert "paper" not in plain and "prototype" not in plain and "broadcast" not in plain
+    assert said.split(":")[0] in plain
 
 
 # ---------------------------------------------------------------------------------------------- time
@@ -491,6 +530,8 @@ def test_a_model_of_pixels_shows_class_means_and_price():
         assert value == number(float(cosines[names.index(row), names.index(col)]))
     for one in atlas_of("qup").price:
         assert f"{number(one.ratio)} ({number(one.low)} to {number(one.high)})" in body
+    assert "after: what they read from source pixels" in body and "paper" not in body
+    assert "prototypes" not in body[body.index("What reading source pixels does to variance") :]
     assert page.selectbox(key="choose features").options == list(atlas_of("qup").manifest.sites)
 
 
@@ -527,7 +568,7 @@ def test_without_an_atlas_there_is_what_needs_none_and_a_button(tmp_path, monkey
 
 def test_a_walk_under_way_is_shown_and_can_be_stopped(tmp_path, monkeypatch):
     class Walk:
-        running, stopping, stopped, error = True, False, False, None
+        running, stopping, stopped, waiting, error = True, False, False, False, None
         done, total, seconds_left = 40, 160, 200.0
 
         def stop(self) -> None:
@@ -546,14 +587,19 @@ def test_a_walk_under_way_is_shown_and_can_be_stopped(tmp_path, monkeypatch):
     assert any("Go on" in button.label for button in page.button)
 
 
-@pytest.mark.parametrize("damage", ["version", "statistics", "results"])
+@pytest.mark.parametrize("damage", ["version", "scenes", "manifest", "statistics", "results"])
 def test_a_bad_atlas_is_one_sentence_and_a_button(damage, shelf, tmp_path, monkeypatch):
     root = tmp_path / "atlases"
     shutil.copytree(shelf, root)
     (folder,) = root.glob("cpt-????????-scenes-val")
-    if damage == "version":
+    if damage == "manifest":
+        (folder / "manifest.json").write_text("{")
+    elif damage in ("version", "scenes"):
         manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["manifest"]["format"] = "loupe-atlas-0"
+        if damage == "version":
+            manifest["manifest"]["format"] = "loupe-atlas-0"
+        else:
+            manifest["manifest"]["versions"]["scenes"] = "scenes-0"
         (folder / "manifest.json").write_text(json.dumps(manifest))
     else:
         path = next(folder.glob(f"{damage}.*"))
@@ -569,9 +615,49 @@ def test_a_bad_atlas_is_one_sentence_and_a_button(damage, shelf, tmp_path, monke
     monkeypatch.setattr(
         Atlases, "build", lambda self, card, device, anew=False: begun.append((card.id, anew))
     )
-    button = next(one for one in page.button if "again" in one.label.lower())
-    button.click().run()
-    assert begun == [("cpt", True)]
+    # What is damaged is mended and keeps what is whole; only what is of another kind is thrown away.
+    anew = damage in ("version", "scenes")
+    label = "Build the atlas anew" if anew else "Mend the atlas"
+    buttons = [one for one in page.button if "atlas" in one.label]  # one at each part that met the damage
+    assert {one.label for one in buttons} == {label}
+    buttons[0].click().run()
+    assert begun == [("cpt", anew)]
+
+
+@pytest.mark.parametrize("damaged", ["results.json", "manifest.json"])
+def test_where_mending_fails_for_good_the_atlas_is_made_anew(damaged, shelf, tmp_path, monkeypatch):
+    class Walk:
+        running, stopping, stopped, waiting = False, False, False, False
+        error = "the atlas cannot be mended, for 1000003 can be read now: build it anew"
+
+    root = tmp_path / "atlases"
+    shutil.copytree(shelf, root)
+    (folder,) = root.glob("cpt-????????-scenes-val")
+    (folder / damaged).write_text("{")
+    monkeypatch.setenv("LOUPE_ATLASES", str(root))
+    monkeypatch.setattr(Atlases, "build_of", lambda self, card: Walk)
+    forget()
+    page = opened(view="price")
+    assert sum("1000003" in one.value for one in page.warning) == 1
+    assert [one.label for one in page.button if "atlas" in one.label] == ["Build the atlas anew"]
+
+
+def test_the_images_that_could_not_be_read_are_listed(shelf, tmp_path, monkeypatch):
+    root = tmp_path / "atlases"
+    shutil.copytree(shelf, root)
+    (folder,) = root.glob("cpt-????????-scenes-val")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["manifest"]["skipped"] = [
+        {"index": 5 + i, "id": f"10000{i}", "reason": "is <no> image"} for i in range(60)
+    ]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setenv("LOUPE_ATLASES", str(root))
+    forget()
+    page = opened(model="cpt")
+    (note,) = [one for one in page.sidebar.get("html") if 'data-note="atlas"' in one.proto.body]
+    body = note.proto.body
+    assert "<summary>60 could not be read</summary>" in body and "100000: is &lt;no&gt; image" in body
+    assert "<no>" not in body and body.count("&lt;no&gt;") == 50 and "and 10 more" in body
 
 
 # ---------------------------------------------------------------------------------------------- downloads
@@ -600,6 +686,21 @@ def test_downloads_hold_what_is_shown(view):
         assert svg.startswith("<?xml") and re.search(r"one\s+training\s+seed", re.sub(r"<[^>]*>", " ", svg))
     assert figures_prototypes_drawing.draw(sheets[-1], "pdf", "cividis").startswith(b"%PDF")
     assert figures_prototypes_drawing.draw(sheets[0], "png", "magma").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("view", ["reads", "time"])
+def test_downloads_take_what_the_page_has_made(view, monkeypatch):
+    page = opened(view=view, stage=STAGE, category="grass", moment="3")
+    look = look_of(page)
+    first = download.sheets_of(look)
+    monkeypatch.setattr("app.views.prototypes_sections.patches", None)
+    monkeypatch.setattr("app.views.prototypes_sections.reads", None)
+    monkeypatch.setattr("app.views.prototypes_history.time_section", None)
+    assert [sheet.key for sheet in download.sheets_of(look)] == [sheet.key for sheet in first]
+    if view == "time":
+        moved = replace(look, selection=replace(look.selection, moment=1))
+        assert [sheet.moment for sheet in download.sheets_of(moved) if sheet.key == "time"] == [1]
+        assert [sheet.moment for sheet in first if sheet.key == "time"] == [3]
 
 
 @pytest.mark.parametrize("model", ["qup", "hfgd"])

@@ -96,3 +96,9 @@ def test_a_file_in_the_folders_place(capsys, tmp_path):
     path.write_text("mine")
     refusal(capsys, "atlas", "--model", CPT, *SHORT, "--out", path)
     assert path.read_text() == "mine"
+
+
+def test_a_larger_atlas_is_not_replaced_by_a_smaller_one(capsys, made):
+    line = refusal(capsys, "atlas", "--model", CPT, "--limit", 2, "--device", "cpu", "--out", made)
+    assert "holds an atlas of 3 images, more than 2" in line
+    assert open_atlas(made).manifest.images == 3

@@ -27,7 +27,7 @@ def usage_of(rate: np.ndarray, cells: np.ndarray | None = None, absent: float = 
     cells = np.full(k, 10) if cells is None else cells
     mass = np.tile(np.nan_to_num(rate) * cells[:, None], (heads, 1, 1))
     everyone = mass.sum(1)
-    return Usage(mass, absent * mass, np.append(cells, 0), everyone, absent * everyone)
+    return Usage(mass, absent * mass, np.append(cells, 0), everyone, absent * everyone, int(np.sum(cells)))
 
 
 def own_reading(k: int = K, own: float = 0.6) -> np.ndarray:
@@ -213,7 +213,14 @@ def test_usage_counts_mixed_cells_and_rates_do_not():
     usage = usage_of(own_reading())
     everyone = usage.everyone.copy()
     everyone[:, 1] += 50  # fifty mixed cells, all reading water
-    mixed = Usage(usage.mass, usage.absent, np.append(usage.cells[:-1], 50), everyone, usage.everyone_absent)
+    mixed = Usage(
+        usage.mass,
+        usage.absent,
+        np.append(usage.cells[:-1], 50),
+        everyone,
+        usage.everyone_absent,
+        usage.labelled + 50,
+    )
     read = readership(mixed)
     assert read.share[1] == pytest.approx(0.6) and read.share.sum() == pytest.approx(1)
     assert read.favourite.tolist() == list(range(K)) and read.own == pytest.approx(0.6)

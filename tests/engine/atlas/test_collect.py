@@ -114,11 +114,13 @@ def test_usage_is_the_affinity_of_every_query_added_up(walked, kind: str):
         heads = it.traces[0].stage(name).heads
         mass, absent = np.zeros((2, heads, K, K))
         everyone, everyone_absent = np.zeros((2, heads, K))
-        cells = np.zeros(K + 1, int)
+        cells, labelled = np.zeros(K + 1, int), 0
         for trace, truth in zip(it.traces, it.truth, strict=True):
             stage = trace.stage(name)
-            gone = ~np.isin(np.arange(K), truth)
+            known = bool((truth < K).any())  # an image without labels lacks nothing
+            gone = ~np.isin(np.arange(K), truth) & known
             labels = majority_by_hand(truth, stage.grid)
+            labelled += known * labels.size
             for y in range(stage.grid[0]):
                 for x in range(stage.grid[1]):
                     affinity = stage.affinity(y, x)[0].double().numpy()
@@ -139,6 +141,7 @@ def test_usage_is_the_affinity_of_every_query_added_up(walked, kind: str):
         close(it.partial.sums[f"usage/{name}/everyone_absent"], everyone_absent, f"{name} everyone_absent")
         assert found["cells"].tolist() == cells.tolist() and found["cells"].dtype == np.int64
         assert absent.sum() > 0
+        assert it.partial.sums[f"usage/{name}/labelled"].tolist() == [labelled]
         # What everybody reads sums to the number of cells, for each head.
         close(found["everyone"].sum(-1), cells.sum())
         close(found["mass"].sum((1, 2)), cells[:K].sum())

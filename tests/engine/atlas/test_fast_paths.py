@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.atlas.collect import _Grids
+from engine.atlas.grids import LabelGrids
 from engine.attention import FEW, attention_weights
 from engine.cell_labels import PURE, counts_of, majority_labels, pooled_counts
 from engine.images import cell
@@ -116,7 +116,7 @@ def test_pooled_counts_are_the_coarse_grids_own(seed, height, width, grid, tall,
 )
 def test_majorities_do_not_depend_on_which_grid_was_asked_first(seed: int, grids: list[tuple[int, int]]):
     truth = np.random.default_rng(seed).choice([0, 0, 0, 1, 255], (2, 23, 31)).astype(np.uint8)
-    held = _Grids(truth, 3, torch.device("cpu"))
+    held = LabelGrids(truth, 3, torch.device("cpu"))
     for grid in grids:
         expected = np.stack([majority_labels(labels, grid, 3) for labels in truth])
         np.testing.assert_array_equal(held.majority(grid), expected)

@@ -147,3 +147,27 @@ def test_images_without_labels_say_nothing_and_warn_of_nothing():
     dataset = toys(1)
     dataset.broken[0] = OSError("gone")
     assert effects(segmenter, dataset, 1, "cpu", 8, SEED) == []
+
+
+def test_a_pixel_of_a_category_that_no_image_holds_costs_next_to_nothing():
+    """Its IoU of 0 must not enter one side's mean alone."""
+    without = np.stack([np.diag([50, 50, 0])] * 4)
+    changed = without.copy()
+    changed[0, 0, 0] -= 1
+    changed[0, 0, 2] += 1  # one of 400 pixels, predicted as what nobody holds
+    effect = memory_effect._effect("changed", changed, without, 1 / 400, seed=0)
+    assert effect.mIoU == pytest.approx(100 * (199 / 200 + 1) / 2)
+    assert effect.delta == pytest.approx(-0.25)
+
+
+def test_one_image_has_no_interval():
+    one = np.diag([3, 4])[None]
+    effect = memory_effect._effect("changed", one, one, 0.0, seed=0)
+    assert effect.delta == 0 and np.isnan([effect.low, effect.high]).all()
+
+
+@pytest.mark.parametrize("count", [1, 5, 96, 97, 500])
+def test_images_are_spread_over_the_dataset(count):
+    chosen = memory_effect.spread_over(count)
+    assert len(set(chosen)) == len(chosen) == min(memory_effect.WALKED, count)
+    assert chosen == sorted(chosen) and chosen[0] == 0 and chosen[-1] == (count - 1 if count > 1 else 0)

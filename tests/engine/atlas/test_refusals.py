@@ -184,6 +184,14 @@ def test_an_atlas_of_the_first_demo_version_of_scenes(segmenter, reference, copy
     assert files_of(copy) == files_of(reference)
 
 
+def test_an_atlas_over_older_scenes_is_not_read(copy):
+    """Its indices would point into other pictures."""
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["manifest"]["versions"]["scenes"] = "scenes-0"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert "another version of the scenes" in said(lambda: open_atlas(copy))
+
+
 # ── asking for what is not there ────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from engine.atlas.collect import Collector, merge_rows
+from engine.atlas.collect import Collector
 from engine.atlas.hashing import image_key, pixel_hashes
 from engine.atlas.partial import Partial, Rows, merge, strongest
 from tests.engine.atlas.toys import K, blocks, toy
@@ -176,5 +176,5 @@ def test_merging_rows_of_no_image_with_pixels(segmenter):
     )
     partial = walked(segmenter, [[(0, nothing)]])
     assert len(partial.reservoir.group) == 0 and partial.images == 1
-    both = merge_rows([partial.reservoir, walked(segmenter, [[(1, blocks(1, SIZE))]]).reservoir])
+    both = partial.reservoir.merge(walked(segmenter, [[(1, blocks(1, SIZE))]]).reservoir)
     assert set(both.order[:, 0].tolist()) == {1}

@@ -55,7 +55,7 @@ def test_stopped_after_every_chunk_and_between_effects(segmenter, reference, tmp
         with pytest.raises(Stopped):
             build(*given, toys(COUNT), tmp_path, stop=Nods(at))
         assert (tmp_path / "state.safetensors").is_file() and not (tmp_path / "manifest.json").exists()
-    build(*given, toys(COUNT), tmp_path, stop=Nods(WALKED + 1))
+    build(*given, toys(COUNT), tmp_path, stop=Nods(10**6))
     assert_equal(tmp_path, reference)
 
 
@@ -107,7 +107,7 @@ def test_a_longer_walk_goes_on_where_the_shorter_ended(segmenter, reference, sho
     build(segmenter, card_of(segmenter), dataset, folder)
     assert sorted(set(dataset.reads) - set(range(WALKED))) == list(range(CHUNK, COUNT))
     assert_equal(folder, reference)
-    assert len(list(folder.glob("*/*-ragged.*"))) == 2  # the shorter one's are gone
+    assert len(list(folder.glob("*/*-ragged*"))) == 2  # the shorter one's are gone
 
 
 def test_a_shorter_walk_begins_anew(segmenter, reference, short, tmp_path):
