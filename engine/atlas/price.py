@@ -96,8 +96,8 @@ def prices(
     for shard in shards:
         go_on(stop)
         images += len(shard[_names(*asked[0])[0]])
-        added = [[shard[name].astype(np.float64).sum(0) for name in _names(*one)] for one in asked]
-        whole = added if whole is None else _added(whole, added)
+        added = [[shard[name].sum(0, dtype=np.float64) for name in _names(*one)] for one in asked]
+        whole = added if whole is None else _add(whole, added)
     assert whole is not None
     drawn: list[list[np.ndarray]] = [[] for _ in asked]
     for block in _resampled(shards, asked, images, whole, seed, stop):
@@ -113,8 +113,12 @@ def _names(stage: str, kind: PriceKind) -> tuple[str, str, str]:
     return f"{stage}.price.count", f"{stage}.price.{kind}.sum", f"{stage}.price.{kind}.square"
 
 
-def _added(a: list[list[np.ndarray]], b: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
-    return [[x + y for x, y in zip(one, other, strict=True)] for one, other in zip(a, b, strict=True)]
+def _add(sums: list[list[np.ndarray]], more: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+    """Adds in place: the draws of all stages are a hundred megabytes."""
+    for one, other in zip(sums, more, strict=True):
+        for x, y in zip(one, other, strict=True):
+            x += y
+    return sums
 
 
 def ratios(
@@ -190,7 +194,7 @@ def _resampled(
             here = weights[:, first : first + count]
             first += count
             added = [[_weighted(here, shard[name]) for name in _names(*one)] for one in asked]
-            totals = added if totals is None else _added(totals, added)
+            totals = added if totals is None else _add(totals, added)
         assert totals is not None
         ratio = []
         for sums in totals:

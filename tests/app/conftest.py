@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +54,12 @@ def forget() -> None:
 
     for made in (process.engine, process.gallery, process.store, process.jobs, process.atlases):
         made.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """AppTest puts the page's script in the place of `__main__`, and leaves it there when a run is given up. Processes that are
+    spawned later in this one would begin with it."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main

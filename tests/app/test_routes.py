@@ -101,14 +101,14 @@ def test_a_newer_request_of_the_same_viewer_ends_the_older_one(store, client, mo
     entry = store.get(key)
     assert entry is not None
     monkeypatch.setattr(engine.stage, "BLOCK_BYTES", 1)  # one query a block
-    real, reached, go_on = engine.stage._go_on, threading.Event(), threading.Event()
+    real, reached, go_on = engine.stage.go_on, threading.Event(), threading.Event()
 
     def slowly(stop):
         reached.set()
         assert go_on.wait(20)
         real(stop)
 
-    monkeypatch.setattr(engine.stage, "_go_on", slowly)
+    monkeypatch.setattr(engine.stage, "go_on", slowly)
     ask = f"/tensors/{key}/stride4/alike?row=1&col="
     with ThreadPoolExecutor(4) as pool:
         computing = pool.submit(client.get, f"{ask}1&viewer=a")
