@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+MAIN = sys.modules["__main__"]  # of this process, as long as no page has run
 KINDS = {"bilinear": "bilinear", "qup": "pixels", "cpt-image": "prototypes", "cpt": "memory"}
 
 
@@ -60,6 +61,5 @@ def forget() -> None:
 def main_module() -> Iterator[None]:
     """AppTest puts the page's script in the place of `__main__`, and leaves it there when a run is given up. Processes that are
     spawned later in this one would begin with it."""
-    main = sys.modules["__main__"]
     yield
-    sys.modules["__main__"] = main
+    sys.modules["__main__"] = MAIN
