@@ -26,7 +26,9 @@ def atlas(
         Path | None, typer.Option(help="Folder of the atlas; data/atlas/MODEL-HASH-DATA otherwise.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 8,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images at a time; by default what suits the device.")
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto (cuda, else mps, else cpu), or a device's name.")
     ] = "auto",

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 
-from engine.atlas.collect import Collector, Row
+from engine.atlas.collect import Bounds, Collector, Row
 from engine.atlas.partial import Partial, merge
 from engine.atlas.records import Skipped
 from engine.errors import LoupeError
 from engine.evaluation import LabelledImages
 
 CHUNK = 32  # images of a shard
+MOST_THREADS = 8  # each holds a batch's maps
+CPU_BATCH = 4  # maps of more images fall out of a core's caches, and every sum fetches them again
+GPU_BATCH = 16
 SEED = 0
+
+
+def batch_for(device: torch.device | str) -> int:
+    """Images at a time  [choice]."""
+    return CPU_BATCH if torch.device(device).type == "cpu" else GPU_BATCH
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +37,14 @@ class Chunk:
     number: int
     partial: Partial | None
     rows: list[Row]
+    skipped: list[Skipped]
+
+
+@dataclass(frozen=True)
+class _End:
+    """Of a chunk."""
+
+    number: int
     skipped: list[Skipped]
 
 
@@ -45,7 +65,7 @@ class ChunkWalker:
         rows: int,
         seed: int = SEED,
         device: torch.device | str = "cpu",
-        batch: int = 8,
+        batch: int = CPU_BATCH,
         size: int = CHUNK,
     ) -> None:
         self.dataset, self.count, self.batch, self.size = dataset, count, batch, size
@@ -55,16 +75,50 @@ class ChunkWalker:
         self, number: int, known: Partial | None = None, tick: Callable[[int], None] | None = None
     ) -> Chunk:
         """One chunk. known: an accumulation beside which weak candidates need not be kept; tick: told of images done."""
-        self.collector.bound_by(known)
-        parts, rows, skipped = [], [], []
-        indices = range(number * self.size, min((number + 1) * self.size, self.count))
-        for group in self._groups(indices, skipped):
-            partial, found = self.collector.collect(group)
-            parts.append(partial)
-            rows += found
-            if tick is not None:
-                tick(len(found))
-        return Chunk(number, merge(parts) if parts else None, rows, skipped)
+        with closing(self.walk([number], lambda: known, tick)) as chunks:
+            return next(chunks)
+
+    def walk(
+        self,
+        numbers: Iterable[int],
+        known: Callable[[], Partial | None],
+        tick: Callable[[int], None] | None = None,
+    ) -> Generator[Chunk]:
+        """Chunks in order, their batches side by side in threads.
+
+        known: an accumulation beside which weak candidates need not be kept; it holds no image after those being walked.
+        """
+        with _side_by_side(self.collector.device) as (submit, threads):
+            waiting: deque[Future[tuple[Partial, list[Row]]] | _End] = deque()
+            # Only images before a batch bound it: an atlas may end at any chunk.
+            bounds = Bounds.none(self.collector.classes).beside(known())
+            parts, rows = [], []
+            for step in chain(self._steps(numbers), [None]):
+                if isinstance(step, list):
+                    waiting.append(submit(self.collector.collect, step, bounds))
+                elif step is not None:
+                    waiting.append(step)
+                while waiting and (step is None or len(waiting) > threads or isinstance(waiting[0], _End)):
+                    done = waiting.popleft()
+                    if isinstance(done, _End):
+                        yield Chunk(done.number, merge(parts) if parts else None, rows, done.skipped)
+                        parts, rows = [], []
+                        bounds = bounds.beside(known())
+                        continue
+                    partial, found = done.result()
+                    bounds = bounds.beside(partial)
+                    parts.append(partial)
+                    rows += found
+                    if tick is not None:
+                        tick(len(found))
+
+    def _steps(self, numbers: Iterable[int]) -> Iterator[list[tuple[int, Any]] | _End]:
+        """Every batch; after a chunk's last one, its end."""
+        for number in numbers:
+            skipped: list[Skipped] = []
+            indices = range(number * self.size, min((number + 1) * self.size, self.count))
+            yield from self._groups(indices, skipped)
+            yield _End(number, skipped)
 
     def _groups(self, indices: Iterable[int], skipped: list[Skipped]) -> Iterator[list[tuple[int, Any]]]:
         """Samples of one size, at most `batch` at a time; what cannot be read is listed."""
@@ -83,6 +137,22 @@ class ChunkWalker:
             group.append((index, sample))
         if group:
             yield group
+
+
+@contextmanager
+def _side_by_side(device: torch.device) -> Iterator[tuple[Callable[..., Any], int]]:
+    """(submit, threads). On a CPU each thread runs whole batches on one core: that uses the cores better than all of them in one
+    operation after the other, and sums do not depend on their number. Beside a GPU one batch is counted while the next is on it.
+    """
+    cores = torch.get_num_threads()
+    threads = min(cores, MOST_THREADS) if device.type == "cpu" else 2
+    alone = {"initializer": torch.set_num_threads, "initargs": (1,)} if device.type == "cpu" else {}
+    executor = ThreadPoolExecutor(threads, "atlas", **alone)
+    try:
+        yield executor.submit, threads
+    finally:
+        executor.shutdown(cancel_futures=True)
+        torch.set_num_threads(cores)  # else every thread to come would have one as well
 
 
 def _reason(error: Exception) -> str:

@@ -44,8 +44,37 @@ class Row:
     vectors: dict[str, np.ndarray]
 
 
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """Keys beyond which nothing can stay, for what earlier images hold. They only save work: the merged result is the same.
+
+    pixels (k,) hashes of each category · patches (stages · k,) negative logits; None: no bound
+    """
+
+    pixels: np.ndarray
+    patches: np.ndarray | None = None
+
+    @classmethod
+    def none(cls, classes: int) -> Bounds:
+        return cls(np.full(classes, np.iinfo(np.uint64).max, np.uint64))
+
+    @classmethod
+    def of(cls, known: Partial, classes: int) -> Bounds:
+        groups = classes * len([name for name in known.sums if name.endswith("/everyone")])
+        return cls(known.reservoir.limits(classes), known.patches.limits(groups) if groups else None)
+
+    def beside(self, known: Partial | None) -> Bounds:
+        """These, and what `known` holds beside them."""
+        if known is None:
+            return self
+        other = Bounds.of(known, len(self.pixels))
+        both = self.patches is not None and other.patches is not None
+        patches = np.minimum(self.patches, other.patches) if both else other.patches  # pyright: ignore
+        return Bounds(np.minimum(self.pixels, other.pixels), patches)
+
+
 class Collector:
-    """Accumulates batches of one chunk.
+    """Runs a model over batches and counts; keeps nothing, so several threads may use one.
 
     Args:
         segmenter: in evaluation mode, on `device`.
@@ -59,25 +88,16 @@ class Collector:
         self.rows = rows
         self.seed = seed
         self.device = torch.device(device)
-        # Keys beyond these cannot stay: what an accumulation holds already is a bound for all that follow.
-        self.limits = np.full(self.classes, np.iinfo(np.uint64).max, np.uint64)
-        self.patch_limits: np.ndarray | None = None
-
-    def bound_by(self, known: Partial | None) -> None:
-        """Leave out what could not stay beside `known`. It only saves work: the result of merging is the same."""
-        if known is None:
-            return
-        self.limits = np.minimum(self.limits, known.reservoir.limits(self.classes))
-        groups = self.classes * len([name for name in known.sums if name.endswith("/everyone")])
-        self.patch_limits = known.patches.limits(groups) if groups else None
 
     @torch.no_grad()
-    def collect(self, batch: Sequence[tuple[int, Any]]) -> tuple[Partial, list[Row]]:
+    def collect(
+        self, batch: Sequence[tuple[int, Any]], bounds: Bounds | None = None
+    ) -> tuple[Partial, list[Row]]:
         """One batch of (index, sample), all of one size."""
-        samples = [sample for _, sample in batch]
-        images = torch.from_numpy(np.stack([sample.image for sample in samples])).to(self.device)
+        bounds = bounds or Bounds.none(self.classes)
+        images = torch.from_numpy(np.stack([sample.image for _, sample in batch])).to(self.device)
         trace = self.segmenter.trace(self.segmenter.normalise(images))
-        truth = np.stack([np.asarray(sample.labels) for sample in samples])
+        truth = np.stack([np.asarray(sample.labels) for _, sample in batch])
         truth = np.where(truth < self.classes, truth, UNKNOWN).astype(
             np.uint8 if self.classes <= 255 else np.int16
         )
@@ -92,7 +112,7 @@ class Collector:
         seen = torch.from_numpy(np.stack([row.predicted > 0 for row in rows])).to(self.device)
 
         sums = {"confusion": np.stack([row.confusion for row in rows]).sum(0)}
-        patches = PatchCollector(trace, batch, predicted, grids, held, self.patch_limits)
+        patches = PatchCollector(trace, batch, predicted, grids, held, bounds.patches)
         prototyped = [stage for stage in trace.stages if stage.prototypes is not None]
         for order, stage in enumerate(prototyped):
             sums |= _reading(stage, grids.one_hot(stage.grid), held)
@@ -104,52 +124,57 @@ class Collector:
             price.collect(stage, grids, self.seed, rows)
         maps = site_maps(trace)
         moments = {name: _moments(x, grids.one_hot((x.shape[-2], x.shape[-1]))) for name, x in maps.items()}
-        drawn = [
-            self._draw(j, *each, trace, maps, grids)
-            for j, each in enumerate(zip(batch, truth, predicted, strict=True))
-        ]
-        reservoir = drawn[0].merge(*drawn[1:])
-        self.limits = np.minimum(self.limits, reservoir.limits(self.classes))
+        reservoir = self._draw(batch, truth, predicted, trace, maps, grids, bounds.pixels)
         return Partial(len(batch), sums, moments, reservoir, patches.rows()), rows
 
     def _draw(
         self,
-        j: int,
-        sample: tuple[int, Any],
+        batch: Sequence[tuple[int, Any]],
         truth: np.ndarray,
         predicted: np.ndarray,
         trace: Trace,
         maps: dict[str, Tensor],
         grids: LabelGrids,
+        limits: np.ndarray,
     ) -> Rows:
-        """The pixels of one image that may enter the reservoir, with their features at every site."""
-        index, image = sample
-        height, width = truth.shape
-        hashes = pixel_hashes(self.seed, image.id, height * width)
-        flat = truth.ravel()
-        candidates = np.flatnonzero(flat < self.classes)
-        candidates = candidates[hashes[candidates] <= self.limits[flat[candidates]]]
-        group, key = flat[candidates].astype(np.int64), hashes[candidates]
-        order = np.stack([np.full(len(candidates), index), candidates], axis=1).astype(np.int64)
-        kept = strongest(group, key, order, self.rows)
-        candidates, group, key, order = candidates[kept], group[kept], key[kept], order[kept]
-        at = np.stack(np.divmod(candidates, width), axis=1)
-        modes = getattr(image, "modes", None)
+        """The pixels of a batch that may enter the reservoir, with their features at every site."""
+        height, width = truth.shape[1:]
+        drawn = [
+            self._candidates(j, index, sample.id, truth[j].ravel(), limits)
+            for j, (index, sample) in enumerate(batch)
+        ]
+        image, group, key, order = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+        kept = strongest(group, key, order, self.rows)  # only then are features fetched: there are many
+        image, group, key, order = image[kept], group[kept], key[kept], order[kept]
+        at = np.stack(np.divmod(order[:, 1], width), axis=1)
+        pixel = (image, at[:, 0], at[:, 1])
         columns = {
             "pixel": at.astype(np.int32),
-            "predicted": predicted[at[:, 0], at[:, 1]].astype(np.int16),
-            "confidence": _confidence(trace.logits[j], at, (height, width)),
-            "mode": np.full(len(at), UNKNOWN, np.uint8) if modes is None else modes[at[:, 0], at[:, 1]],
+            "predicted": predicted[pixel].astype(np.int16),
+            "confidence": _confidence(trace.logits, image, at, (height, width)),
+            "mode": _modes(batch, pixel),
         }
         for name, x in maps.items():
             grid = (x.shape[-2], x.shape[-1])
             # The cell that holds the pixel's centre, as everywhere: floor((row + ½) · h / H).
             cells = ((2 * at + 1) * np.array(grid)) // (2 * np.array([height, width]))
-            columns[f"features/{name}"] = _at(x[j], cells)
+            columns[f"features/{name}"] = _at(x, image, cells)
             level = f"pure/{level_of(trace, grid)}"
             if level not in columns:
-                columns[level] = grids.majority(grid)[j][cells[:, 0], cells[:, 1]] == group
+                columns[level] = grids.majority(grid)[image, cells[:, 0], cells[:, 1]] == group
         return Rows(self.rows, group, key, order, columns)
+
+    def _candidates(
+        self, j: int, index: int, name: str, flat: np.ndarray, limits: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(place in the batch, category, hash, (index, pixel)) of one image's labels that may stay."""
+        hashes = pixel_hashes(self.seed, name, len(flat))
+        candidates = np.flatnonzero(flat < self.classes)
+        candidates = candidates[hashes[candidates] <= limits[flat[candidates]]]
+        group, key = flat[candidates].astype(np.int64), hashes[candidates]
+        order = np.stack([np.full(len(candidates), index), candidates], axis=1).astype(np.int64)
+        kept = strongest(group, key, order, self.rows)
+        return np.full(len(kept), j), group[kept], key[kept], order[kept]
 
 
 def _moments(x: Tensor, one_hot: Tensor) -> Moments:
@@ -277,16 +302,27 @@ def _held(truth: np.ndarray, classes: int) -> np.ndarray:
     return np.bincount(truth.ravel(), minlength=UNKNOWN + 1)[:classes] > 0
 
 
-def _at(x: Tensor, cells: np.ndarray) -> np.ndarray:
-    """(r, c) features of a map (c, h, w) at cells (r, 2)."""
+def _modes(batch: Sequence[tuple[int, Any]], pixel: tuple[np.ndarray, ...]) -> np.ndarray:
+    """(r,) the planted mode at pixels (place in the batch, row, column); 255 where an image knows none."""
+    found = np.full(len(pixel[0]), UNKNOWN, np.uint8)
+    for j, (_, sample) in enumerate(batch):
+        modes = getattr(sample, "modes", None)
+        if modes is not None:
+            here = pixel[0] == j
+            found[here] = modes[pixel[1][here], pixel[2][here]]
+    return found
+
+
+def _at(x: Tensor, image: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """(r, c) features of maps (b, c, h, w) at cells (r, 2) of images (r,)."""
     if not len(cells):  # the rule, once a reservoir is full: nothing to wait for on a GPU
-        return np.empty((0, x.shape[0]), np.float32)
-    rows, cols = (torch.from_numpy(cells[:, i]).to(x.device) for i in (0, 1))
-    return x[:, rows, cols].T.cpu().numpy()
+        return np.empty((0, x.shape[1]), np.float32)
+    place, rows, cols = (torch.from_numpy(each).to(x.device) for each in (image, cells[:, 0], cells[:, 1]))
+    return x[place, :, rows, cols].cpu().numpy()
 
 
-def _confidence(logits: Tensor, at: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Largest softmax probability at pixels, of the logits resized bilinearly as for the labels.
+def _confidence(logits: Tensor, image: np.ndarray, at: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Largest softmax probability at pixels (r, 2) of images (r,), of logits resized bilinearly as for the labels.
 
     In fp64: the last bit of an fp32 softmax depends on which other pixels are computed with it, so on who walked.
     """
@@ -295,10 +331,12 @@ def _confidence(logits: Tensor, at: np.ndarray, size: tuple[int, int]) -> np.nda
     (r0, r1, rt), (c0, c1, ct) = (
         [tap[torch.from_numpy(at[:, i])] for tap in linear_taps(size[i], logits.shape[i - 2])] for i in (0, 1)
     )
+    place = torch.from_numpy(image).to(logits.device)
     (upper_left, upper_right), (lower_left, lower_right) = (
-        [logits[:, r.to(logits.device), c.to(logits.device)].cpu().double() for c in (c0, c1)]
+        [logits[place, :, r.to(logits.device), c.to(logits.device)].cpu().double() for c in (c0, c1)]
         for r in (r0, r1)
     )
+    ct, rt = ct[:, None], rt[:, None]
     top = upper_left * (1 - ct) + upper_right * ct
     low = lower_left * (1 - ct) + lower_right * ct
-    return (top * (1 - rt) + low * rt).softmax(0).amax(0).float().numpy()
+    return (top * (1 - rt) + low * rt).softmax(1).amax(1).float().numpy()

@@ -185,7 +185,7 @@ def _resampled(
     block = max(1, min(RESAMPLES, BLOCK_BYTES // (8 * values)))
     for start in range(0, RESAMPLES, block):
         draws = min(block, RESAMPLES - start)
-        weights = random.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float64)
+        weights = random.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float32)
         totals: list[list[np.ndarray]] | None = None
         first = 0
         for shard in shards:
@@ -204,6 +204,6 @@ def _resampled(
 
 
 def _weighted(weights: np.ndarray, array: np.ndarray) -> np.ndarray:
-    """(draws, i) · (i, …) → (draws, …)."""
-    flat = array.reshape(len(array), -1).astype(np.float64)
+    """(draws, i) · (i, …) → (draws, …). In fp32: only the spread of the draws is used, never a draw."""
+    flat = array.reshape(len(array), -1).astype(np.float32)
     return (weights @ flat).reshape(len(weights), *array.shape[1:])

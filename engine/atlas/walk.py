@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.atlas.chunks import CHUNK, SEED, Chunk, ChunkWalker
+from engine.atlas.chunks import CHUNK, SEED, Chunk, ChunkWalker, batch_for
 from engine.atlas.folder import FORMAT, clear, locked, sweep
 from engine.atlas.memory_effect import WALKED as EFFECT_IMAGES
 from engine.atlas.memory_effect import effects
@@ -51,7 +51,7 @@ def build(
     *,
     limit: int | None = None,
     device: torch.device | str = "cpu",
-    batch: int = 8,
+    batch: int | None = None,
     rows: int | None = None,
     seed: int = SEED,
     progress: Progress | None = None,
@@ -65,6 +65,7 @@ def build(
     Args:
         segmenter: the model; left in evaluation mode on `device`.
         card: which model it is.
+        batch: images at a time; by default what suits the device.
         rows: of the reservoir per category; by default as many as fit `RESERVOIR_BYTES`, at most `ROWS`.
         stop: asked after every chunk.
         memory_effects: run the decoder again with other memory banks, on the first images.
@@ -89,7 +90,9 @@ def build(
             sweep(folder)
             if anew:
                 clear(folder)
-            walk = _Walk(segmenter, card, dataset, folder, count, device, batch, rows, seed)
+            walk = _Walk(
+                segmenter, card, dataset, folder, count, device, batch or batch_for(device), rows, seed
+            )
             return walk.run(progress, stop, chunks, memory_effects and segmenter.spec.remembers)
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
@@ -167,7 +170,10 @@ class _Walk:
         self._mend(walker)
         saved = time.monotonic()
         numbers = range(self.so_far.chunks, whole)
-        walked = self._one_by_one(walker, numbers, tick) if chunks is None else chunks(walker, numbers)
+        if chunks is None:
+            walked = walker.walk(numbers, lambda: self.so_far.total, tick)
+        else:
+            walked = chunks(walker, numbers)
         try:
             for chunk in walked:
                 self._take(chunk)
@@ -184,12 +190,6 @@ class _Walk:
             if isinstance(walked, Generator):
                 walked.close()  # a cluster's actors end now, not when somebody forgets the exception
         return self._finish(walker, tick, remembers, stop)
-
-    def _one_by_one(
-        self, walker: ChunkWalker, numbers: Iterable[int], tick: Callable[[int], None]
-    ) -> Iterator[Chunk]:
-        for number in numbers:
-            yield walker(number, self.so_far.total, tick)
 
     def _take(self, chunk: Chunk) -> None:
         ragged = self.count % CHUNK if (chunk.number + 1) * CHUNK > self.count else 0

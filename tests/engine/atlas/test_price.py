@@ -185,7 +185,9 @@ def test_intervals_repeat_and_do_not_depend_on_the_shards(collected):
     names = collected.shards[0].keys()
     joined = [{name: np.concatenate([shard[name] for shard in collected.shards]) for name in names}]
     for a, b in zip(first, price.prices(joined, ["stride8"], CLASSES, SEED), strict=True):
-        assert (a.ratio, a.low, a.high) == pytest.approx((b.ratio, b.low, b.high), rel=1e-9)
+        assert (a.ratio, a.low, a.high) == pytest.approx(
+            (b.ratio, b.low, b.high), rel=1e-6
+        )  # the draws are fp32
     other = price.prices(collected.shards, ["stride8"], CLASSES, SEED + 1)
     assert other[0].ratio == first[0].ratio and other[0].low != first[0].low
 

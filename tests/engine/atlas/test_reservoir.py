@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from engine.atlas.collect import Collector
+from engine.atlas.collect import Bounds, Collector
 from engine.atlas.hashing import image_key, pixel_hashes
 from engine.atlas.partial import Partial, Rows, merge, strongest
 from tests.engine.atlas.toys import K, blocks, toy
@@ -86,13 +86,11 @@ def walked(
     segmenter, groups: Sequence[Sequence], rows: int = 6, seed: int = 0, bound: bool = False
 ) -> Partial:
     """Batches accumulated one by one; with `bound`, each leaves out what cannot stay beside the ones before."""
-    shared = Collector(segmenter, rows, seed)
+    collector = Collector(segmenter, rows, seed)
     total: Partial | None = None
     for group in groups:
-        collector = shared if bound else Collector(segmenter, rows, seed)
-        if bound:
-            collector.bound_by(total)
-        partial, _ = collector.collect(group)
+        bounds = Bounds.none(collector.classes).beside(total) if bound else None
+        partial, _ = collector.collect(group, bounds)
         total = partial if total is None else merge([total, partial])
     assert total is not None
     return total

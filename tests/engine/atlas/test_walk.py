@@ -11,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from engine.atlas import open_atlas, walk
+from engine.atlas.chunks import CPU_BATCH, MOST_THREADS
+from engine.atlas.collect import Collector
 from engine.atlas.sites import site_maps
 from engine.atlas.walk import build
 from engine.images import cell
@@ -64,7 +67,9 @@ def test_what_was_walked_is_not_walked_again(segmenter, tmp_path):
         dataset = toys(COUNT)
         with pytest.raises(Stopped):
             build(segmenter, card_of(segmenter), dataset, tmp_path, stop=Nods(1))
-        assert dataset.reads == list(range((done - 1) * CHUNK, done * CHUNK))
+        begin, ahead = (done - 1) * CHUNK, (MOST_THREADS + 1) * CPU_BATCH
+        assert dataset.reads == list(range(begin, begin + len(dataset.reads)))
+        assert CHUNK <= len(dataset.reads) <= CHUNK + ahead  # the next batches are on their way
 
 
 def test_stopped_long_after_the_last_save(segmenter, reference, tmp_path, monkeypatch):
@@ -98,6 +103,45 @@ def test_progress_only_grows_and_reaches_the_end(segmenter, tmp_path):
 
 
 # ── longer and shorter ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("threads", [2, 3, 9])
+def test_batches_side_by_side_change_nothing(segmenter, reference, tmp_path, threads):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        build(segmenter, card_of(segmenter), toys(COUNT), tmp_path)
+        assert torch.get_num_threads() == threads  # a walk's shares are its own
+    finally:
+        torch.set_num_threads(before)
+    assert_equal(tmp_path, reference)
+
+
+def test_what_goes_wrong_in_a_batch_ends_the_walk_and_keeps_what_came_before(
+    segmenter, reference, tmp_path, monkeypatch
+):
+    collect, calls = Collector.collect, []
+
+    def fails_once(self, batch, bounds=None):
+        calls.append(batch)
+        if batch[0][0] == 2 * CHUNK:  # the third chunk's first
+            raise RuntimeError("out of something")
+        return collect(self, batch, bounds)
+
+    monkeypatch.setattr(Collector, "collect", fails_once)
+    monkeypatch.setattr(walk, "SAVE_SECONDS", 0.0)
+    with pytest.raises(RuntimeError, match="out of something"):
+        build(segmenter, card_of(segmenter), toys(COUNT), tmp_path)
+    monkeypatch.setattr(Collector, "collect", collect)
+    walked = []
+    monkeypatch.setattr(
+        Collector,
+        "collect",
+        lambda self, batch, bounds=None: walked.append(batch[0][0]) or collect(self, batch, bounds),
+    )
+    build(segmenter, card_of(segmenter), toys(COUNT), tmp_path)
+    assert min(walked) == 2 * CHUNK
+    assert_equal(tmp_path, reference)
 
 
 def test_a_longer_walk_goes_on_where_the_shorter_ended(segmenter, reference, short, tmp_path):
