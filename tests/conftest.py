@@ -70,7 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         install_import_hook([f"engine.{module}" for module in SHAPED], "beartype.beartype")
     os.environ.setdefault("LOUPE_ATLAS", "0")  # no page begins a walk over a dataset by itself
-    threads = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2  # workers side by side share the cores
+    # Workers side by side share the cores, and have their environment from the process that starts them.
+    threads = 1 if "PYTEST_XDIST_WORKER" in os.environ or config.getoption("numprocesses", None) else 2
     threads = int(os.environ.setdefault("OMP_NUM_THREADS", str(threads)))  # read when torch is imported
 
     import torch

@@ -6,6 +6,7 @@ Nothing is trained; scores are scaled up, so that affinities and assignments are
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,14 +39,19 @@ class Pooled(nn.Module):
 
     channels = (8, 12, 16, 20)
     stride2_channels = 0
+    local = threading.local()  # a walk runs batches side by side
 
     def __init__(self) -> None:
         super().__init__()
         self.mix = nn.ModuleList(nn.Conv2d(3, c, 1) for c in self.channels)
-        self.seen: Tensor | None = None
+
+    @property
+    def seen(self) -> Tensor:
+        """What this thread showed it last."""
+        return self.local.images
 
     def forward(self, images: Tensor) -> Pyramid:
-        self.seen = images
+        self.local.images = images
         levels = [
             torch.tanh(2 * mix(F.avg_pool2d(images, 4 << i, ceil_mode=True)))
             for i, mix in enumerate(self.mix)
