@@ -29,6 +29,10 @@ def atlas(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Images at a time; by default what suits the device.")
     ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most pixels kept of each category, with their features; 512 otherwise."),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto (cuda, else mps, else cpu), or a device's name.")
     ] = "auto",
@@ -68,7 +72,8 @@ def atlas(
             address = None if ray == "local" else ray
             chunks = ray_chunks(card.path, data, address=address, workers=workers, device=device)
         segmenter = checkpoints.load(card.path, engine.device).segmenter
-        settings = {"limit": limit, "device": engine.device, "batch": batch, "chunks": chunks, "anew": anew}
+        settings = {"limit": limit, "device": engine.device, "batch": batch, "rows": rows}
+        settings |= {"chunks": chunks, "anew": anew}
         with Progress(f"{card.id} over {data}") as progress:
             build(segmenter, card, dataset, folder, progress=progress, **settings)
         result = summary(open_atlas(folder, card.hash), segmenter, card.path)

@@ -6,6 +6,7 @@ x = max((i + ½) · n_in / n_out − ½, 0), i0 = floor(x), t = x − i0, i1 cla
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,40 @@ def linear_matrix(n_out: int, n_in: int, device: torch.device | str = "cpu") -> 
     matrix.index_put_((rows, i0), 1 - t, accumulate=True)
     matrix.index_put_((rows, i1), t, accumulate=True)
     return matrix
+
+
+def bilinear_square_lengths(x: Float[Tensor, "b c y x"], size: tuple[int, int]) -> Float[Tensor, "b h w"]:
+    """Σ_c of the squares of `x` resized to `size`, without resizing: from products of neighbouring vectors.
+
+    An output is p r x₀₀ + p s x₀₁ + q r x₁₀ + q s x₁₁, so its square length takes the squares and the five products of
+    neighbours on the small grid, combined by rows and by columns.
+    """
+
+    def taps(n_out: int, n_in: int) -> tuple[Tensor, Tensor]:
+        i0, i1, t = linear_taps(n_out, n_in, x.device)
+        out = torch.arange(n_out, device=x.device)
+        squares, crossed = (torch.zeros(n_out, n_in, device=x.device) for _ in range(2))
+        squares.index_put_((out, i0), (1 - t).square(), accumulate=True)
+        squares.index_put_((out, i1), t.square(), accumulate=True)
+        crossed[out, i0] = 2 * t * (1 - t)
+        return squares, crossed
+
+    def product(one: Tensor, other: Tensor) -> Tensor:
+        return (one * other).sum(1)
+
+    (rows, row_pairs), (cols, col_pairs) = taps(size[0], x.shape[-2]), taps(size[1], x.shape[-1])
+    x = x.float()
+    down = torch.cat(
+        [x[..., 1:, :], x[..., -1:, :]], dim=-2
+    )  # the next row; the last one is its own, as for the taps
+    right, diagonal = (torch.cat([each[..., 1:], each[..., -1:]], dim=-1) for each in (x, down))
+    across = product(x, diagonal) + product(right, down)
+    return (
+        rows @ product(x, x) @ cols.T
+        + rows @ product(x, right) @ col_pairs.T
+        + row_pairs @ product(x, down) @ cols.T
+        + row_pairs @ across @ col_pairs.T / 2
+    )
 
 
 def bilinear_labels(
@@ -61,3 +96,24 @@ def first_largest(values: Float[Tensor, "b k h w"]) -> Integer[Tensor, "b h w"]:
         index.masked_fill_(values[:, k] > best, k)
         torch.maximum(best, values[:, k], out=best)
     return index
+
+
+def confidence_at(logits: Tensor, image: np.ndarray, at: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Largest softmax probability at pixels (r, 2) of images (r,), of logits resized bilinearly as for the labels.
+
+    In fp64: the last bit of an fp32 softmax depends on which other pixels are computed with it, so on who walked.
+    """
+    if not len(at):
+        return np.empty(0, np.float32)
+    (r0, r1, rt), (c0, c1, ct) = (
+        [tap[torch.from_numpy(at[:, i])] for tap in linear_taps(size[i], logits.shape[i - 2])] for i in (0, 1)
+    )
+    place = torch.from_numpy(image).to(logits.device)
+    (upper_left, upper_right), (lower_left, lower_right) = (
+        [logits[place, :, r.to(logits.device), c.to(logits.device)].cpu().double() for c in (c0, c1)]
+        for r in (r0, r1)
+    )
+    ct, rt = ct[:, None], rt[:, None]
+    top = upper_left * (1 - ct) + upper_right * ct
+    low = lower_left * (1 - ct) + lower_right * ct
+    return (top * (1 - rt) + low * rt).softmax(1).amax(1).float().numpy()

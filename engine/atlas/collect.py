@@ -24,7 +24,7 @@ from engine.atlas.patches import PatchCollector
 from engine.atlas.records import PARTS, Moments
 from engine.atlas.sites import level_of, site_maps
 from engine.cell_labels import UNKNOWN
-from engine.resample import linear_taps
+from engine.resample import confidence_at
 from engine.trace import Stage, Trace
 
 
@@ -151,7 +151,7 @@ class Collector:
         columns = {
             "pixel": at.astype(np.int32),
             "predicted": predicted[pixel].astype(np.int16),
-            "confidence": _confidence(trace.logits, image, at, (height, width)),
+            "confidence": confidence_at(trace.logits, image, at, (height, width)),
             "mode": _modes(batch, pixel),
         }
         for name, x in maps.items():
@@ -198,38 +198,36 @@ def _reading(stage: Stage, one_hot: Tensor, held: Tensor) -> dict[str, np.ndarra
     """Who reads which prototype, and how large the parts of what is read are."""
     assert stage.memory is not None or stage.memory_share == 0
     classes = held.shape[1]
-    image_mass = torch.zeros(len(held), stage.heads, classes, classes, device=held.device)
-    everyone = torch.zeros(len(held), stage.heads, classes, device=held.device)
-    memory_values = torch.einsum("bnmd,cnd->bnmc", stage.source_values()[1], stage.output_weight.float())
-    bias = (
-        torch.einsum("cnd,nd->c", stage.output_weight.float(), stage.value_bias.float())
-        + stage.output_bias.float()
-    )
+    mixed = 1 - one_hot.sum(1, keepdim=True)
+    readers = torch.cat([one_hot, mixed], dim=1)  # the last are in no category
+    mass = torch.zeros(len(held), classes + 1, stage.heads * stage.source_count, device=held.device)
+    weight = stage.output_weight.float()
+    memory_values = torch.einsum("bnmd,cnd->bnmc", stage.source_values()[1], weight).flatten(1, 2)
+    bias = torch.einsum("cnd,nd->c", weight, stage.value_bias.float()) + stage.output_bias.float()
+    update, residual = stage.update.float().flatten(2), stage.residual.float().flatten(2)
     parts = torch.zeros(classes + 1, len(PARTS), dtype=torch.float64, device=held.device)
     start = 0
     for block in stage.blocks():
         queries = slice(start, start + block.shape[-2])
         start = queries.stop
-        readers = one_hot[..., queries]
-        image_mass += torch.einsum("bkq,bnqm->bnkm", readers, block)
-        everyone += block.sum(dim=-2)
-        update = stage.update.float().flatten(2)[..., queries].transpose(1, 2)
-        memory = torch.einsum("bnqm,bnmc->bqc", block, memory_values)
-        residual = stage.residual.float().flatten(2)[..., queries].transpose(1, 2)
-        norms = [each.norm(dim=-1) for each in (update - bias - memory, memory, update, residual)]
-        stacked = torch.stack(norms, dim=-1)
-        parts[:-1] += torch.einsum("bkq,bqp->kp", readers, stacked).double()
-        parts[-1] += torch.einsum("bq,bqp->p", 1 - readers.sum(1), stacked).double()
+        affinity = block.transpose(1, 2).flatten(2)  # (b, q, n·m), copied once for two products
+        mass += readers[..., queries] @ affinity
+        memory = (affinity @ memory_values).transpose(1, 2)
+        here = update[..., queries]
+        norms = [
+            each.norm(dim=1) for each in (here - bias[:, None] - memory, memory, here, residual[..., queries])
+        ]
+        parts += torch.einsum("bkq,bqp->kp", readers[..., queries], torch.stack(norms, dim=-1)).double()
+    image_mass = mass.unflatten(-1, (stage.heads, -1)).transpose(1, 2)  # (b, n, k + 1, m)
+    everyone, image_mass = image_mass.sum(2), image_mass[:, :, :-1]
     labelled = held.any(1)  # an image without any label holds and lacks nothing
     gone = (~held & labelled[:, None]).float()
-    cells = one_hot.sum((0, 2))
-    mixed = one_hot.shape[0] * one_hot.shape[2] - cells.sum()
     found = {
         "mass": image_mass.double().sum(0),
         "absent": (image_mass * gone[:, None, None, :]).double().sum(0),
         "everyone": everyone.double().sum(0),
         "everyone_absent": (everyone * gone[:, None, :]).double().sum(0),
-        "cells": torch.cat([cells, mixed[None]]).long(),
+        "cells": readers.sum((0, 2)).long(),
         "labelled": (labelled.sum() * one_hot.shape[2])[None],
         "parts": parts,
     }
@@ -317,26 +315,12 @@ def _at(x: Tensor, image: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """(r, c) features of maps (b, c, h, w) at cells (r, 2) of images (r,)."""
     if not len(cells):  # the rule, once a reservoir is full: nothing to wait for on a GPU
         return np.empty((0, x.shape[1]), np.float32)
-    place, rows, cols = (torch.from_numpy(each).to(x.device) for each in (image, cells[:, 0], cells[:, 1]))
-    return x[place, :, rows, cols].cpu().numpy()
-
-
-def _confidence(logits: Tensor, image: np.ndarray, at: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Largest softmax probability at pixels (r, 2) of images (r,), of logits resized bilinearly as for the labels.
-
-    In fp64: the last bit of an fp32 softmax depends on which other pixels are computed with it, so on who walked.
-    """
-    if not len(at):
-        return np.empty(0, np.float32)
-    (r0, r1, rt), (c0, c1, ct) = (
-        [tap[torch.from_numpy(at[:, i])] for tap in linear_taps(size[i], logits.shape[i - 2])] for i in (0, 1)
+    height, width = x.shape[-2:]
+    place = torch.from_numpy((image * height + cells[:, 0]) * width + cells[:, 1]).to(x.device)
+    if (
+        8 * len(cells) > len(x) * height * width
+    ):  # then one pass over the map is cheaper than a walk through it for each row
+        return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])[place].cpu().numpy()
+    return (
+        x.permute(0, 2, 3, 1)[place // (height * width), place // width % height, place % width].cpu().numpy()
     )
-    place = torch.from_numpy(image).to(logits.device)
-    (upper_left, upper_right), (lower_left, lower_right) = (
-        [logits[place, :, r.to(logits.device), c.to(logits.device)].cpu().double() for c in (c0, c1)]
-        for r in (r0, r1)
-    )
-    ct, rt = ct[:, None], rt[:, None]
-    top = upper_left * (1 - ct) + upper_right * ct
-    low = lower_left * (1 - ct) + lower_right * ct
-    return (top * (1 - rt) + low * rt).softmax(1).amax(1).float().numpy()

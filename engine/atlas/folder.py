@@ -25,7 +25,7 @@ from engine.data.datasets import DATA_ROOT
 from engine.data.scenes import VERSION as SCENES
 from engine.errors import LoupeError
 
-FORMAT = "loupe-atlas-1"
+FORMAT = "loupe-atlas-2"
 MANIFEST, STATISTICS, RESULTS = "manifest.json", "statistics.safetensors", "results.json"
 RESERVOIR, RESERVOIR_TABLE, STATE = "reservoir.safetensors", "reservoir.parquet", "state.safetensors"
 

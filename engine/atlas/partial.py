@@ -154,10 +154,15 @@ def _rows(flat: dict[str, np.ndarray]) -> Rows:
 
 
 def _taken(arrays: list[np.ndarray], kept: np.ndarray) -> np.ndarray:
-    """`np.concatenate(arrays)[kept]` without the concatenation."""
+    """`np.concatenate(arrays)[kept]` without the concatenation: most rows are of the largest array, which is copied once."""
     ends = np.cumsum([len(array) for array in arrays])
+    largest = int(np.argmax([len(array) for array in arrays]))
+    # `clip` also keeps numpy from buffering the output.
+    start = ends[largest] - len(arrays[largest])
     out = np.empty((len(kept), *arrays[0].shape[1:]), arrays[0].dtype)
-    for array, end in zip(arrays, ends, strict=True):
-        here = (kept < end) & (kept >= end - len(array))
-        out[here] = array[kept[here] - (end - len(array))]
+    np.take(arrays[largest], kept - start, axis=0, out=out, mode="clip")
+    for i, (array, end) in enumerate(zip(arrays, ends, strict=True)):
+        if i != largest:
+            here = np.flatnonzero((kept < end) & (kept >= end - len(array)))
+            out[here] = array[kept[here] - (end - len(array))]
     return out

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from engine.atlas.hashing import pixel_hashes
 from engine.atlas.records import Price, PriceKind
-from engine.atlas.sites import before_substitution
+from engine.atlas.sites import in_value_space
+from engine.resample import bilinear_square_lengths, linear_matrix
 from engine.stage import Stage, go_on
 
 if TYPE_CHECKING:
@@ -45,31 +46,42 @@ class Labels(Protocol):
 
 def collect(stage: Stage, labels: Labels, seed: int, rows: Sequence[Row]) -> None:
     """Adds a stage's sums of each image to its row: count (k,), per kind sum (k, c) and square (k,)."""
-    before = before_substitution(stage)
-    if before is None:
+    if stage.aligned is None:  # bilinear: its update is what there was before
         return
-    before = before * (
-        1 - stage.memory_share
-    )  # as the image's values enter u: else its falls would be partly arithmetic
+    # As the image's values enter u: with 1 − μ, else the fall would be partly arithmetic.
+    before = in_value_space(stage, stage.aligned) * (1 - stage.memory_share)
     after = stage.update.float().flatten(2)
     cells = labels.one_hot(stage.grid)
     # To shuffle the affinity's rows over the pixels is to shuffle the pixels' labels.
     orders = np.stack([order(seed, f"{row.id}/{stage.name}", after.shape[-1]) for row in rows])
+    shuffled = labels.shuffled(stage.grid, orders)
     lengths = after.square().sum(1)
     found = {
-        "before": (cells, before.flatten(2), before.flatten(2).square().sum(1)),
-        "after": (cells, after, lengths),
-        "null": (labels.shuffled(stage.grid, orders), after, lengths),
+        "before": (_sums_on_fine_grid(cells, before, stage.grid), cells, _lengths(before, stage.grid)),
+        "after": (torch.einsum("bkq,bcq->bkc", cells, after), cells, lengths),
+        "null": (torch.einsum("bkq,bcq->bkc", shuffled, after), shuffled, lengths),
     }
     count = cells.sum(-1).cpu().numpy().astype(np.int32)
     for j, row in enumerate(rows):
         row.vectors[f"{stage.name}.price.count"] = count[j]
-    for kind, (one_hot, x, square) in found.items():
-        sums = torch.einsum("bkq,bcq->bkc", one_hot, x).cpu().numpy()
+    for kind, (sums, one_hot, square) in found.items():
+        summed = sums.cpu().numpy()
         squares = torch.einsum("bkq,bq->bk", one_hot, square).cpu().numpy()
         for j, row in enumerate(rows):
-            row.vectors[f"{stage.name}.price.{kind}.sum"] = sums[j]
+            row.vectors[f"{stage.name}.price.{kind}.sum"] = summed[j]
             row.vectors[f"{stage.name}.price.{kind}.square"] = squares[j]
+
+
+def _sums_on_fine_grid(cells: Tensor, x: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(b, k, c) sums of a map (b, c, y, x) resized to `grid` over each category's cells (b, k, h·w): the labels are brought to
+    the small grid instead, where every channel is summed once."""
+    rows, cols = (linear_matrix(n, m, x.device) for n, m in zip(grid, x.shape[-2:], strict=True))
+    share = rows.T @ cells.unflatten(-1, grid) @ cols
+    return torch.einsum("bks,bcs->bkc", share.flatten(2), x.flatten(2))
+
+
+def _lengths(x: Tensor, grid: tuple[int, int]) -> Tensor:
+    return bilinear_square_lengths(x, grid).flatten(1)
 
 
 def order(seed: int, image: str, length: int) -> np.ndarray:
@@ -92,6 +104,23 @@ def prices(
     asked: list[tuple[str, PriceKind]] = [(stage, kind) for stage in stages for kind in KINDS]
     if not asked:
         return []
+    images, whole = totals(shards, asked, stop)
+    drawn: list[list[np.ndarray]] = [[] for _ in asked]
+    for block in resampled(shards, asked, images, whole, seed, stop):
+        for one, (_, within, between) in zip(drawn, block, strict=True):
+            one.append(np.divide(within, between, out=np.full(len(within), np.nan), where=between > 0))
+    return [
+        _price(sums, np.concatenate(values), stage, kind, classes, images)
+        for (stage, kind), sums, values in zip(asked, whole, drawn, strict=True)
+    ]
+
+
+def totals(
+    shards: Iterable[dict[str, np.ndarray]],
+    asked: Sequence[tuple[str, PriceKind]],
+    stop: Callable[[], bool] | None = None,
+) -> tuple[int, list[list[np.ndarray]]]:
+    """(images, for each of `asked` [count (k,), sum (k, c), square (k,)]) over all images."""
     images, whole = 0, None
     for shard in shards:
         go_on(stop)
@@ -99,14 +128,7 @@ def prices(
         added = [[shard[name].sum(0, dtype=np.float64) for name in _names(*one)] for one in asked]
         whole = added if whole is None else _add(whole, added)
     assert whole is not None
-    drawn: list[list[np.ndarray]] = [[] for _ in asked]
-    for block in _resampled(shards, asked, images, whole, seed, stop):
-        for one, values in zip(drawn, block, strict=True):
-            one.append(values)
-    return [
-        _price(sums, np.concatenate(values), stage, kind, classes, images)
-        for (stage, kind), sums, values in zip(asked, whole, drawn, strict=True)
-    ]
+    return images, whole
 
 
 def _names(stage: str, kind: PriceKind) -> tuple[str, str, str]:
@@ -171,22 +193,25 @@ def interval(value: float, drawn: np.ndarray) -> tuple[float, float]:
     return value / factor, value * factor
 
 
-def _resampled(
+def resampled(
     shards: Iterable[dict[str, np.ndarray]],
     asked: Sequence[tuple[str, PriceKind]],
     images: int,
     whole: list[list[np.ndarray]],
     seed: int,
     stop: Callable[[], bool] | None,
-) -> Iterator[list[np.ndarray]]:
-    """Ratios of `RESAMPLES` draws of images with replacement, for each of `asked`, in blocks that fit in memory."""
+) -> Iterator[list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    """What `ratios` gives of `RESAMPLES` draws of images with replacement, for each of `asked`, in blocks that fit in memory.
+
+    Every one of `asked` sees the same draws.
+    """
     random = np.random.default_rng(seed)
     values = sum(array.size for sums in whole for array in sums) + 2 * images
     block = max(1, min(RESAMPLES, BLOCK_BYTES // (8 * values)))
     for start in range(0, RESAMPLES, block):
         draws = min(block, RESAMPLES - start)
         weights = random.multinomial(images, np.full(images, 1 / images), size=draws).astype(np.float32)
-        totals: list[list[np.ndarray]] | None = None
+        sums: list[list[np.ndarray]] | None = None
         first = 0
         for shard in shards:
             go_on(stop)
@@ -194,13 +219,9 @@ def _resampled(
             here = weights[:, first : first + count]
             first += count
             added = [[_weighted(here, shard[name]) for name in _names(*one)] for one in asked]
-            totals = added if totals is None else _add(totals, added)
-        assert totals is not None
-        ratio = []
-        for sums in totals:
-            _, within, between = ratios(*sums)
-            ratio.append(np.divide(within, between, out=np.full(draws, np.nan), where=between > 0))
-        yield ratio
+            sums = added if sums is None else _add(sums, added)
+        assert sums is not None
+        yield [ratios(*each) for each in sums]
 
 
 def _weighted(weights: np.ndarray, array: np.ndarray) -> np.ndarray:

@@ -13,15 +13,14 @@ A site's level says on whose grid it lies, so that labels are counted once for e
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from engine.shapes import Float
 from engine.trace import Stage, Trace
 
 
-def site_maps(trace: Trace) -> dict[str, Float[Tensor, "b c h w"]]:
-    """Every site of a traced batch, fp32."""
+def site_maps(trace: Trace) -> dict[str, Float[Tensor, "*b c h w"]]:
+    """Every site of a traced batch, or of one image, fp32."""
     maps = {f"f{i}": level for i, level in enumerate(trace.features)}
     # An upsampler to stride 2 has one lateral more, before f0's.
     finer = len(trace.laterals) - len(trace.features) if len(trace.laterals) > len(trace.features) else 0
@@ -46,19 +45,7 @@ def level_of(trace: Trace, grid: tuple[int, int]) -> int:
     return -1
 
 
-def in_value_space(stage: Stage, aligned: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
+def in_value_space(stage: Stage, aligned: Float[Tensor, "*b c y x"]) -> Float[Tensor, "*b c y x"]:
     """Aligned pixels as the update would add them: W_o W_v, without biases and without 1 − μ.  (methods: `value_i`)"""
     through = torch.einsum("cnd,nde->ce", stage.output_weight.float(), stage.value_weight.float())
-    return torch.einsum("ce,beyx->bcyx", through, aligned.float())
-
-
-def before_substitution(stage: Stage) -> Float[Tensor, "b c h w"] | None:
-    """The aligned pixels' values on the fine grid: what would be broadcast without reading globally.
-
-    None for bilinear stages, whose update is just that.
-    """
-    if stage.aligned is None:
-        return None
-    return F.interpolate(
-        in_value_space(stage, stage.aligned), size=stage.grid, mode="bilinear", align_corners=False
-    )
+    return torch.einsum("ce,...eyx->...cyx", through, aligned.float())

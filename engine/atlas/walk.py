@@ -36,7 +36,7 @@ from engine.stage import Stopped
 
 __all__ = ["CHUNK", "Chunk", "ChunkWalker", "build"]
 
-ROWS = 256  # of the reservoir per category, where the bytes below allow it
+ROWS = 512  # of the reservoir per category, where the bytes below allow it
 RESERVOIR_BYTES = 256 << 20
 SAVE_SECONDS = 20.0  # between two writings of the accumulation
 

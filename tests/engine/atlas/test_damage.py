@@ -93,7 +93,7 @@ MANIFESTS = [
     "[]",
     "null",
     '{"manifest": {}}',
-    '{"manifest": {"format": "loupe-atlas-1"}, "files": {}}',
+    '{"manifest": {"format": "loupe-atlas-2"}, "files": {}}',
     "\x00\xff",
 ]
 

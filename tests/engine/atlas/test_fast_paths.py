@@ -13,7 +13,7 @@ from engine.atlas.grids import LabelGrids
 from engine.attention import FEW, attention_weights
 from engine.cell_labels import PURE, counts_of, majority_labels, pooled_counts
 from engine.images import cell
-from engine.resample import bilinear_labels, first_largest
+from engine.resample import bilinear_labels, bilinear_square_lengths, first_largest
 
 SIDE = st.integers(1, 9)
 
@@ -123,3 +123,13 @@ def test_majorities_do_not_depend_on_which_grid_was_asked_first(seed: int, grids
         one_hot = held.one_hot(grid).numpy().reshape(2, 3, *grid)
         for category in range(3):
             np.testing.assert_array_equal(one_hot[:, category], expected == category)
+
+
+@pytest.mark.parametrize(
+    ("small", "size"),
+    [((5, 7), (10, 14)), ((5, 7), (5, 7)), ((4, 6), (13, 9)), ((9, 3), (4, 8)), ((1, 1), (6, 5))],
+)
+def test_square_lengths_without_resizing(small, size):
+    x = torch.randn(2, 11, *small, generator=torch.Generator().manual_seed(5))
+    expected = F.interpolate(x, size=size, mode="bilinear", align_corners=False).square().sum(1)
+    torch.testing.assert_close(bilinear_square_lengths(x, size), expected, rtol=1e-5, atol=1e-5)
