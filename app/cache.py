@@ -138,6 +138,16 @@ def made(key: tuple, make: Callable[[], Made]) -> Made:
     return _made(key, make)
 
 
+def held(key: tuple, make: Callable[[], Made]) -> Made:
+    """As `made`, for what is large: pixels with their features, some tens of megabytes each."""
+    return _held(key, make)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _held(key: tuple, _make: Callable[[], Any]) -> Any:
+    return _make()
+
+
 @st.cache_resource(max_entries=256, show_spinner=False)
 def _made(key: tuple, _make: Callable[[], Any]) -> Any:
     return _make()

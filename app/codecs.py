@@ -8,6 +8,9 @@ from urllib.parse import unquote
 MAX_PINS = 9  # ring numerals ① to ⑨
 MAX_MODELS = 4
 MAX_NAME = 200
+MAX_CHOSEN = 300  # categories that a link can name
+MAX_CLUSTERS = 60
+MAX_DRAWN = 12_000  # characters of what was drawn on a map or a photo
 
 
 def one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
@@ -81,6 +84,41 @@ def names(text: str) -> tuple[str, ...]:
     return parts
 
 
+def listed(most: int) -> Callable[[str], tuple[str, ...]]:
+    """Up to `most` different names parted by commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        parts = tuple(dict.fromkeys(name(unquote(part)) for part in text.split(",") if part))
+        if len(parts) > most:
+            raise ValueError(f"at most {most} can be given")
+        return parts
+
+    return parse
+
+
+def write_chosen(names: tuple[str, ...]) -> str:
+    """Names, * for all of them."""
+    return write_names(names) or "*"
+
+
+def chosen(text: str) -> tuple[str, ...]:
+    """Some names; none of them stands for all."""
+    return () if text == "*" else listed(MAX_CHOSEN)(text)
+
+
+def between(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = natural(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise ValueError(f"it must be a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
 def pair(text: str) -> tuple[int, int]:
     """Two different places, counted from 1 in the text."""
     first, comma, second = text.partition(",")
@@ -104,3 +142,22 @@ def pins(text: str) -> tuple[tuple[int, int], ...]:
     if len(found) > MAX_PINS:
         raise ValueError(f"at most {MAX_PINS} pixels can be pinned")
     return tuple(found)
+
+
+def drawn(text: str) -> str:
+    """What was drawn, as app.scatter writes and reads it."""
+    if len(text) > MAX_DRAWN:
+        raise ValueError(f"it has at most {MAX_DRAWN} characters")
+    return text
+
+
+def write_labels(labels: tuple[str, ...]) -> str:
+    return write_names(labels)
+
+
+def labels(text: str) -> tuple[str, ...]:
+    """Names that may be empty or alike, parted by commas."""
+    parts = tuple(name(unquote(part)) for part in text.split(",")) if text else ()
+    if len(parts) > MAX_CLUSTERS:
+        raise ValueError(f"at most {MAX_CLUSTERS} names can be given")
+    return parts

@@ -13,7 +13,7 @@ import io
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +123,17 @@ class Gallery:
             "again to see what this link shows."
         )
 
+    def pixels(self, picture_id: str) -> np.ndarray:
+        """(H, W, 3) uint8 of a picture, without what `get` finds out besides. Raises UnknownPicture."""
+        if not picture_id.startswith(DATA):
+            return self.get(picture_id).image.pixels
+        try:
+            name, sample_id = _parted(picture_id.removeprefix(DATA))
+            dataset = open_dataset(name)
+            return dataset[index_of(dataset, sample_id)].image
+        except (LoupeError, OSError) as error:
+            raise UnknownPicture(f"The image {picture_id[:60]} cannot be shown: {error}.") from error
+
     def _of_dataset(self, picture_id: str) -> Picture:
         with self._lock:
             if picture_id in self._data:
@@ -185,10 +196,10 @@ def _picture(source: Path | bytes, title: str, kind: str, truth: np.ndarray | No
 
 def _scene(path: Path) -> Picture:
     labels = path.with_name(f"{path.stem}.labels.png")
-    truth = None
-    if labels.is_file():
-        truth = np.asarray(Image.open(labels))
-    return _picture(path, f"scene {int(path.stem)}", "scene", truth)
+    planted = path.with_name(f"{path.stem}.modes.png")
+    truth = np.asarray(Image.open(labels)) if labels.is_file() else None
+    modes = np.asarray(Image.open(planted)) if planted.is_file() else None
+    return replace(_picture(path, f"scene {int(path.stem)}", "scene", truth), modes=modes)
 
 
 def _thumbnail(pixels: np.ndarray) -> str:

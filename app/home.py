@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.views import compare, guidance, inspect, prototypes
+from app.views import compare, guidance, inspect, prototypes, variance
 
 STYLE = Path(__file__).with_name("style.css")
 ICON = Path(__file__).with_name("icon.svg")  # a file of our own: icon names are fetched from another server
@@ -27,6 +27,7 @@ def main() -> None:
             default=True,
         ),
         st.Page(prototypes.render, title="Prototypes", icon=":material/hexagon:", url_path="prototypes"),
+        st.Page(variance.render, title="Variance", icon=":material/bubble_chart:", url_path="variance"),
         st.Page(guidance.render, title="Guidance", icon=":material/alt_route:", url_path="guidance"),
         st.Page(compare.render, title="Compare", icon=":material/view_column:", url_path="compare"),
     ]

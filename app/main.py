@@ -20,7 +20,7 @@ import streamlit as st  # noqa: E402
 
 from app import atlases, process  # noqa: E402
 from app.routes import routes  # noqa: E402
-from app.views import inspect, prototypes  # noqa: E402
+from app.views import inspect, prototypes, variance  # noqa: E402
 from engine import LoupeError  # noqa: E402
 
 
@@ -29,6 +29,7 @@ async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
     """While the server runs. What the first visitor needs is made aside: the server answers meanwhile."""
     threading.Thread(target=_warm_up, daemon=True).start()
     yield
+    process.projections().stop_all()
     process.atlases().stop_all()
 
 
@@ -38,6 +39,9 @@ def _warm_up() -> None:
         inspect.warm_up()
     with suppress(LoupeError):
         prototypes.warm_up()
+    with suppress(LoupeError):
+        variance.warm_up()
+    process.projections().start()
     # Streamlit collects garbage after every run of a script, and walking the half million objects that torch and timm bring takes
     # longer than the run itself, while the answer waits. They stay for good: collections pass them over from now on.
     gc.collect()
@@ -58,5 +62,7 @@ def _begin_atlas() -> None:
 app = st.App(
     HERE / "home.py",
     lifespan=lifespan,
-    routes=routes(process.store(), st.get_option("server.baseUrlPath") or "", process.influence),
+    routes=routes(
+        process.store(), st.get_option("server.baseUrlPath") or "", process.influence, process.plots()
+    ),
 )

@@ -10,14 +10,18 @@ from functools import cache
 from pathlib import Path
 
 from app.atlases import Atlases
+from app.cutouts import Photos
 from app.gallery import Gallery
+from app.held import Body, Held
 from app.jobs import Jobs
+from app.projections import Projections
 from app.routes import Store
 from engine import Engine
 from engine.influence import Influence
 from engine.trace import Trace
 
 ROOT = Path(__file__).resolve().parents[1]
+PLOTS = 256 << 20  # bytes
 
 
 @cache
@@ -37,6 +41,12 @@ def store() -> Store:
 
 
 @cache
+def plots() -> Held[Body]:
+    """Points, maps and photos of the scatters."""
+    return Held(PLOTS)
+
+
+@cache
 def jobs() -> Jobs:
     return Jobs()
 
@@ -44,6 +54,18 @@ def jobs() -> Jobs:
 @cache
 def atlases() -> Atlases:
     return Atlases()
+
+
+@cache
+def projections() -> Projections:
+    """The maps that take long, and the process that makes them."""
+    return Projections()
+
+
+@cache
+def photos() -> Photos:
+    """The images that pixels are cut out of."""
+    return Photos(lambda name: gallery().pixels(name))
 
 
 def influence(trace: Trace, pixel: tuple[int, int], site: str) -> Influence:

@@ -9,9 +9,7 @@ Starlette runs them in its thread pool and the event loop stays free.
 from __future__ import annotations
 
 import io
-import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from app import viewer
+from app.held import Body, Held
 from engine import wire
 from engine.errors import LoupeError
 from engine.images import LoadedImage
@@ -48,21 +47,17 @@ class Entry:
     trace: Trace
     image: LoadedImage
     truth: np.ndarray | None
-    size: int
     bodies: dict[str, bytes] = field(default_factory=dict)  # the few that take long to make
     lock: threading.Lock = field(default_factory=threading.Lock)
     asked: dict[str, object] = field(default_factory=dict)  # viewer → token of the similarity it waits for
     asking: threading.Lock = field(default_factory=threading.Lock)  # of `asked`, held for moments
 
 
-class Store:
+class Store(Held[Entry]):
     """Traces that viewers may ask for; safe for many threads; bounded in bytes (at least one trace is always kept)."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self.capacity = capacity
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
-        self._keys: dict[Hashable, str] = {}
-        self._lock = threading.Lock()
+        super().__init__(capacity)
 
     def put(self, trace: Trace, truth: np.ndarray | None = None, identity: Hashable = None) -> str:
         """The key under which this trace's tensors are served.
@@ -71,62 +66,28 @@ class Store:
         address. By default it is the checkpoint's hash, the image's hash and whether labels are known.
         Raises LoupeError for a trace without its image.
         """
-        if trace.image is None:
+        image = trace.image
+        if image is None:
             raise LoupeError(
                 "the viewer shows an affinity over its photo, and this trace was made without one"
             )
         if identity is None and trace.model is not None:
-            identity = (trace.model.hash, trace.image.hash, truth is not None)
-        with self._lock:
-            known = self._keys.get(identity) if identity is not None else None
-            if known is not None:
-                self._entries.move_to_end(known)
-                return known
-            key = secrets.token_urlsafe(24)
-            self._entries[key] = Entry(
-                trace, trace.image, truth, tensor_bytes(trace) + trace.image.pixels.nbytes
-            )
-            if identity is not None:
-                self._keys[identity] = key
-            self._shrink()
-        return key
-
-    def get(self, key: str) -> Entry | None:
-        """The entry, now the most recently used, or None when it was never there or has gone."""
-        with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._entries.move_to_end(key)
-            return entry
-
-    @property
-    def used(self) -> int:
-        """Bytes held."""
-        with self._lock:
-            return sum(entry.size for entry in self._entries.values())
-
-    def clear(self) -> None:
-        """Forget everything: all keys answer 410 from now on."""
-        with self._lock:
-            self._entries.clear()
-            self._keys.clear()
-
-    def _shrink(self) -> None:
-        used = sum(entry.size for entry in self._entries.values())
-        while used > self.capacity and len(self._entries) > 1:
-            gone, entry = self._entries.popitem(last=False)
-            used -= entry.size
-            self._keys = {identity: key for identity, key in self._keys.items() if key != gone}
+            identity = (trace.model.hash, image.hash, truth is not None)
+        return self.keep(
+            lambda: (Entry(trace, image, truth), tensor_bytes(trace) + image.pixels.nbytes), identity
+        )
 
 
 Ask = Callable[[Trace, tuple[int, int], str], Influence]
 """What one pixel (row, col of the original) of a trace's image depends on at a site: runs a model."""
 
 
-def routes(store: Store, base: str = "", ask: Ask | None = None) -> list[Route]:
+def routes(
+    store: Store, base: str = "", ask: Ask | None = None, plots: Held[Body] | None = None
+) -> list[Route]:
     """Everything the viewer fetches. `base`: the server's base path ("server.baseUrlPath"), without which Streamlit serves us.
 
-    ask: computes influences; without it nobody is given any.
+    ask: computes influences; without it nobody is given any. plots: what scatters fetch.
     """
     root = "/" + base.strip("/") if base.strip("/") else ""
 
@@ -151,8 +112,15 @@ def routes(store: Store, base: str = "", ask: Ask | None = None) -> list[Route]:
     def influence(request: Request) -> Response:
         return _answer(store, request, lambda entry, asked: _influence(entry, asked, ask))
 
+    def plot(request: Request) -> Response:
+        body = plots.get(request.path_params["key"]) if plots is not None else None
+        if body is None:
+            return PlainTextResponse("these points are no longer held: ask for them again", 410, headers=GONE)
+        return Response(body.content, media_type=body.media_type, headers=HEADERS)
+
     return [
-        Route(f"{root}/viewer/{{version}}/{{file}}", _script),
+        Route(f"{root}/viewer/{{version}}/{{file:path}}", _script),
+        Route(f"{root}/plots/{{key}}", plot),
         Route(f"{root}/tensors/{{key}}/image.png", photo),
         Route(f"{root}/tensors/{{key}}/maps", maps),
         Route(f"{root}/tensors/{{key}}/guidance", guidance),
@@ -262,5 +230,4 @@ def _script(request: Request) -> Response:
     if name not in viewer.FILES:
         return PlainTextResponse(f"the viewer has no file {name[:40]}", 404, headers=GONE)
     headers = HEADERS if request.path_params["version"] == viewer.version() else GONE
-    body = (viewer.folder / name).read_text(encoding="utf-8")
-    return Response(body, media_type="text/javascript", headers=headers)
+    return Response(viewer.text(name), media_type="text/javascript", headers=headers)

@@ -31,6 +31,13 @@ UNDER_PIN = "*"
 SECTIONS = ("reads", "memory", "shadow", "time", "price")
 BANKS = ("bank", "mean")
 FEW, MANY = 12, 24  # patches on show
+PROJECTIONS = ("pca", "umap", "densmap", "aligned")
+PAINTS = ("category", "image", "outcome", "confidence", "distance", "mode")
+DRAWN = ("atlas", "samples", "image")
+LOOKS = ("selection", "distances", "truth", "substitution")
+NUMBERS = ("share", "variance", "silhouette", "purity", "rank", "apart")
+LEAST_PIXELS, MOST_PIXELS = 500, 50_000
+MOST_PANELS = 4
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,12 @@ class Selection:
     Prototypes: category by name, or UNDER_PIN: the first that tells something; section: which of the lower parts is shown;
     patches: how many; moment: of training, counted from 0, None: the last; bank: each moment's bank, or its mean over the
     last steps before it; features: the site whose class means are shown where a model has no prototypes.
+    Variance: beside: the models shown beside `model`; sites: of each of them; categories: by name, none of them for all; amount:
+    of pixels; drawn: where they come from (the atlas, the sample images, the image chosen); projection with its neighbours,
+    min_dist and seed; paint: what colours the points; number: which one is drawn for each category; lasso: what was drawn on
+    maps and photos, as app.scatter writes it; isolated: the legend's groups that alone are shown, "category.3.5"; photo: the
+    image that is shown beside, its id in the sample; look: which part below is shown; smallest: pixels of the smallest cluster,
+    0: no clusters; at: the panel, from 0, in whose space clusters are; named: their names, "" where they have none.
     """
 
     model: str = "cpt"
@@ -86,6 +99,24 @@ class Selection:
     moment: int | None = None
     bank: str = "bank"
     features: str = ""
+    beside: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    amount: int = 3000
+    drawn: str = "atlas"
+    projection: str = "pca"
+    neighbours: int = 15
+    min_dist: float = 0.1
+    seed: int = 0
+    paint: str = "category"
+    number: str = "share"
+    lasso: str = ""
+    isolated: str = ""
+    photo: str = ""
+    look: str = "selection"
+    smallest: int = 0
+    at: int = 0
+    named: tuple[str, ...] = ()
 
     @property
     def pin(self) -> tuple[int, int] | None:
@@ -154,8 +185,27 @@ _CODECS: dict[str, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
     ),
     "bank": ("bank", str, codecs.one_of(BANKS)),
     "features": ("features", str, codecs.name),
+    "beside": ("beside", codecs.write_names, codecs.listed(MAX_MODELS - 1)),
+    "sites": ("sites", codecs.write_names, codecs.listed(MOST_PANELS)),
+    "categories": ("categories", codecs.write_chosen, codecs.chosen),
+    "amount": ("pixels", str, codecs.between(LEAST_PIXELS, MOST_PIXELS)),
+    "drawn": ("from", str, codecs.one_of(DRAWN)),
+    "projection": ("projection", str, codecs.one_of(PROJECTIONS)),
+    "neighbours": ("neighbours", str, codecs.between(2, 200)),
+    "min_dist": ("distance", _share_text, codecs.unit),
+    "seed": ("seed", str, codecs.between(0, 999_999)),
+    "paint": ("colour", str, codecs.one_of(PAINTS)),
+    "number": ("number", str, codecs.one_of(NUMBERS)),
+    "lasso": ("lasso", str, codecs.drawn),
+    "isolated": ("isolated", str, codecs.drawn),
+    "photo": ("photo", str, codecs.name),
+    "look": ("show", str, codecs.one_of(LOOKS)),
+    "smallest": ("clusters", str, codecs.between(0, 10_000)),
+    "at": ("at", lambda at: str(at + 1), lambda text: codecs.between(1, MOST_PANELS)(text) - 1),
+    "named": ("names", codecs.write_labels, codecs.labels),
 }
 _NONE_HAS_A_NAME = ("head", "source", "moment")
+_MAY_BE_EMPTY = ("pins", "beside", "lasso", "isolated", "photo", "named")
 PARAMETERS = tuple(name for name, _, _ in _CODECS.values())
 
 
@@ -197,6 +247,26 @@ PROTOTYPES = Page(
     (),
 )
 
+VARIANCE = Page(
+    "variance",
+    (
+        *(
+            "model",
+            "beside",
+            "sites",
+            "categories",
+            "amount",
+            "drawn",
+            "image",
+            "projection",
+            "neighbours",
+            "min_dist",
+        ),
+        *("seed", "paint", "colours", "number", "photo", "look", "smallest", "at", "named"),
+    ),
+    ("lasso", "isolated"),
+)
+
 
 def to_params(selection: Selection, page: Page = INSPECT) -> dict[str, str]:
     """The selection as URL parameters. Every field of the page is written, so that a link outlives a changed default."""
@@ -220,7 +290,7 @@ def from_params(
     for field in page.fields:
         name, _, read = _CODECS[field]
         text = params.get(name)
-        if text is None or (text == "" and name != "pins"):
+        if text is None or (text == "" and field not in _MAY_BE_EMPTY):
             continue
         try:
             fields[field] = read(text)
@@ -274,7 +344,7 @@ def _told(field: str, value: Any) -> str:
         return "auto" if field == "source" else ""
     if isinstance(value, list):
         return ",".join(str(one)[:40] for one in value[:MAX_MODELS])
-    text = str(value)[: codecs.MAX_NAME]
+    text = str(value)[: codecs.MAX_DRAWN]
     return text.replace(" ", "-") if field == "reading" else text
 
 

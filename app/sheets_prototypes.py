@@ -226,6 +226,20 @@ def round_up(value: float, figures: tuple[float, ...] = (1, 1.5, 2, 3, 4, 5, 6, 
     return next(round(m * power, 12) for m in figures if m * power >= value * (1 - 1e-9))
 
 
+def log_axis(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of a logarithmic axis that holds positive values and has two round ticks: 1, 2 and 5 times powers of ten."""
+    if not values:
+        return 0.1, 10.0
+    low, high = min(values) / 1.1, max(values) * 1.1
+    first = math.floor(math.log10(low)) - 1
+    steps = [m * 10.0**p for p in range(first, first + 40) for m in (1, 2, 5)]
+    inside = [step for step in steps if low <= step <= high]
+    if len(inside) < 2:
+        low = max(step for step in steps if step <= low)
+        high = min(step for step in steps if step >= high and step > low)
+    return low, high
+
+
 def shown_order(order: Sequence[int], first: Sequence[int] = ()) -> tuple[list[int], str]:
     """The categories that a page's matrix shows, and a sentence where some are left out: those in `first` before all others."""
     if len(order) <= LARGEST:

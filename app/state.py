@@ -9,7 +9,7 @@ address as it was before the previous run answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,9 +29,15 @@ _MINE = "ids of my uploads"
 _SEEN = "seen so far"
 
 
-def begin(default: Selection, whole_run: bool, page: Page = INSPECT) -> Selection:
+def begin(
+    default: Selection,
+    whole_run: bool,
+    page: Page = INSPECT,
+    spelled: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> Selection:
     """The selection, after whatever happened since the last run.
 
+    spelled: what the page's viewer reports of its settings → the page's own fields; None: they are those already.
     whole_run: the page's script runs, not a fragment alone. Only then may the address say something new: Back and Forward
     run the whole script, while a fragment's run may carry an address that an earlier one has overtaken.
     """
@@ -49,7 +55,8 @@ def begin(default: Selection, whole_run: bool, page: Page = INSPECT) -> Selectio
         session[_NOTICES] = problems
         _hold_revision(page, report.revision if report else None)
     elif report is not None and new:
-        selection = adopt(selection, report.pins, report.active, report.view, page)
+        view = report.view if spelled is None else spelled(report.view)
+        selection = adopt(selection, report.pins, report.active, view, page)
         _hold_revision(page, report.revision)
         session[_NOTICES] = []
     session[_SELECTION] = selection
@@ -78,6 +85,16 @@ def is_news(name: str, value: Any) -> bool:
     news = seen.get(name) != value
     seen[name] = value
     return news
+
+
+def keep(name: str, value: Any) -> None:
+    """Notes something for this session's next runs."""
+    st.session_state.setdefault(_SEEN, {})[name] = value
+
+
+def kept(name: str) -> Any:
+    """What `keep` noted under that name; None without."""
+    return st.session_state.get(_SEEN, {}).get(name)
 
 
 def revision(page: Page = INSPECT) -> str | None:
@@ -136,11 +153,16 @@ def bound(field: str, value: Any, take: Callable[[Any], dict[str, Any]] | None =
 
     take: what the choice changes, where that is not the field alone: the choice → fields.
     """
-    key = f"choose {field}"
+    return bound_as(field, value, take)
+
+
+def bound_as(name: str, value: Any, take: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any]:
+    """As `bound`, for one of several widgets that change one field: each has a name of its own."""
+    key = f"choose {name}"
     # Only where it differs: what is set here overrides the widget, and a slider that has moved on meanwhile would snap back.
     if key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
-    return {"key": key, "on_change": _chosen, "args": (field, key, take)}
+    return {"key": key, "on_change": _chosen, "args": (name, key, take)}
 
 
 def shown(field: str) -> Any:

@@ -22,6 +22,7 @@ from typer.exceptions import Abort, TyperException
 
 from engine.cli_atlas import atlas
 from engine.cli_parts import pixel_of, provenance_of, truth_of, write_npz
+from engine.cli_variance import variance
 from engine.errors import LoupeError
 from engine.terminal import (
     Progress,
@@ -44,6 +45,7 @@ app = typer.Typer(
 data = typer.Typer(no_args_is_help=True, help="Make and look at the demo world's data.")
 app.add_typer(data, name="data")
 app.command()(atlas)
+app.command()(variance)
 
 INTERRUPTED = 130
 GMACS_SIZE = (256, 256)  # of the demo world's images

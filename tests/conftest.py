@@ -70,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         install_import_hook([f"engine.{module}" for module in SHAPED], "beartype.beartype")
     os.environ.setdefault("LOUPE_ATLAS", "0")  # no page begins a walk over a dataset by itself
+    os.environ.setdefault("LOUPE_PROJECTIONS", "0")  # their process starts when a test asks for a map
     # Workers side by side share the cores, and have their environment from the process that starts them.
     threads = 1 if "PYTEST_XDIST_WORKER" in os.environ or config.getoption("numprocesses", None) else 2
     threads = int(os.environ.setdefault("OMP_NUM_THREADS", str(threads)))  # read when torch is imported
@@ -79,6 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(threads)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the served app or a browser is a browser test, and one worker runs them all: one server is enough."""
     for item in items:
@@ -144,7 +146,12 @@ def app_server(tmp_path_factory: pytest.TempPathFactory, atlas_root: Path) -> It
     address = f"http://localhost:{port}"
     log = tmp_path_factory.mktemp("server") / "log.txt"
     command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
-    environment = {**os.environ, "LOUPE_ATLAS": "0", "LOUPE_ATLASES": str(atlas_root)}
+    environment = {
+        **os.environ,
+        "LOUPE_ATLAS": "0",
+        "LOUPE_ATLASES": str(atlas_root),
+        "LOUPE_CACHE": str(log.parent),
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

@@ -23,7 +23,7 @@ does this:
 from __future__ import annotations
 
 from app.viewer.component import Board, ViewerResult, compare, guidance, parse, viewer
-from app.viewer.files import FILES, folder, version
+from app.viewer.files import FILES, bootstrap, folder, text, version
 from app.viewer.payload import VIEW, describe, describe_guidance, pane
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "VIEW",
     "Board",
     "ViewerResult",
+    "bootstrap",
     "compare",
     "describe",
     "describe_guidance",
@@ -38,6 +39,7 @@ __all__ = [
     "guidance",
     "pane",
     "parse",
+    "text",
     "version",
     "viewer",
 ]

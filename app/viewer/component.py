@@ -8,7 +8,7 @@ from typing import Any
 
 from streamlit.components.v2 import component
 
-from app.viewer.files import text, version
+from app.viewer.files import bootstrap, text
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,7 @@ class Board:
     """One of our components: a module whose `mount` the bootstrap calls, and its style sheets."""
 
     def __init__(self, name: str, module: str, *styles: str) -> None:
-        script = text("bootstrap.js").replace("__VERSION__", version()).replace("__MODULE__", module)
-        self._mount = component(name, css="\n".join(map(text, styles)), js=script)
+        self._mount = component(name, css="\n".join(map(text, styles)), js=bootstrap(module))
 
     def __call__(
         self, data: Mapping[str, Any], key: str, *, on_change: Callable[[], None] | None = None

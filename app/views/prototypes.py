@@ -25,6 +25,7 @@ from app.views import prototypes_made as made
 from app.views import prototypes_plain as plain
 from app.views import prototypes_sections as sections
 from app.views import prototypes_time as time
+from app.views import walking
 from app.views.prototypes_health import panel
 from app.views.prototypes_look import Look, Nothing
 from app.views.prototypes_sections import Section
@@ -70,7 +71,7 @@ def _main() -> None:
     frame.header(now)
     if sentences := state.notices():
         st.warning("  \n".join(markdown(sentence) for sentence in sentences), icon=":material/info:")
-    frame.walk(now)
+    walking.walk(now)
     if now.stages:
         _prototypes(now)
     else:
@@ -116,7 +117,7 @@ def guarded(now: Look, part: Callable[[Look], None]) -> None:
         st.html(f'<p class="lp-note" data-nothing="1">{html(error)}.</p>')
     except LoupeError as error:
         st.warning(markdown(f"{error}."), icon=":material/info:")
-        frame.again(now, part.__name__)
+        walking.again(now, part.__name__)
 
 
 # ---------------------------------------------------------------------------------------------- patches

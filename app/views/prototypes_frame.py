@@ -1,4 +1,4 @@
-"""What stands around the Prototypes page: sidebar, header with its three popovers, the walk that makes an atlas."""
+"""What stands around the Prototypes page: sidebar, header with its three popovers."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import atlases, process, state
-from app.atlases import Build
+from app import process, state
 from app.selection import PROTOTYPES
 from app.views import prototypes_download as download
 from app.views.inspect_frame import about
 from app.views.prototypes_look import Look
 from app.views.prototypes_words import HELP, QUESTION
-from app.words import html, markdown, number, percent
+from app.words import html
 from engine.atlas.records import Skipped
-from engine.runtime import ModelCard
 
-POLL = 1.5  # seconds between two looks at a walk
-MEND, ANEW = "Mend the atlas", "Build the atlas anew"
 LISTED = 50  # unreadable images in the sidebar; the manifest has all
 
 
@@ -70,83 +66,3 @@ def header(look: Look) -> None:
             st.caption("Opens this very selection: model, stage, category and view.")
             link = state.address(look.selection, st.context.url or "", PROTOTYPES)
             st.code(link, language=None, wrap_lines=True)
-
-
-# ---------------------------------------------------------------------------------------------- the walk
-
-
-def walk(look: Look) -> None:
-    """Begins the walk that makes the atlas where there is none, and shows how far it is."""
-    shelf, card = process.atlases(), look.card
-    build = shelf.build_of(card)
-    whole = look.atlas is not None and atlases.complete(look.atlas)
-    if whole and (build is None or not (build.running or build.error)):
-        return
-    nothing = (
-        look.atlas is None and look.found.why is None
-    )  # a smaller atlas is somebody's choice: it is not walked on unasked
-    if build is None and nothing and atlases.may_begin() and not shelf.busy():
-        build = _begin(card)
-    every = POLL if build is not None and build.running else None
-    st.fragment(_progress, run_every=every)(look)
-
-
-def _begin(card: ModelCard, anew: bool = False) -> Build:
-    return process.atlases().build(card, str(process.engine().device), anew)
-
-
-def _progress(look: Look) -> None:
-    shelf, card = process.atlases(), look.card
-    build = shelf.build_of(card)
-    if build is not None and build.running:
-        with st.container(horizontal=True, vertical_alignment="center", key="walk"):
-            st.progress(min(1.0, build.done / max(1, build.total)), _said(build, look))
-            if not build.stopping:
-                st.button("Stop", on_click=build.stop, key="stop walk")
-        return
-    if build is not None and state.is_news("walk", (id(build), build.running)):
-        st.rerun()  # it has ended: the page shows the atlas, and this part need not be looked at any more
-    if build is not None and build.error:  # first: mending may have failed for good
-        st.warning(markdown(f"{build.error}."), icon=":material/info:")
-        anew = look.found.anew or atlases.beyond_mending(build.error)
-        label = ANEW if anew else "Try again"
-    elif look.found.why is not None:
-        st.warning(markdown(f"{look.found.why}."), icon=":material/info:")
-        anew = look.found.anew
-        label = ANEW if anew else MEND
-    elif build is not None and build.stopped:
-        label, anew = "Go on with the atlas", False
-    elif look.atlas is not None:
-        label, anew = f"Extend the atlas to {atlases.IMAGES} images", False
-    else:
-        label, anew = f"Make the atlas: {atlases.IMAGES} images of {atlases.DATA}", False
-    if st.button(label, key="begin walk", help="In the background, at low priority; what is written stays."):
-        _begin(card, anew)
-        st.rerun()
-
-
-def again(look: Look, where: str) -> None:
-    """A button that mends a damaged atlas: what is whole is kept. Where a walk has failed, `walk` says so and has the button."""
-    build = process.atlases().build_of(look.card)
-    if build is not None and (build.running or build.error):
-        return
-    if st.button(MEND, key=f"again {where}"):
-        _begin(look.card)
-        st.rerun()
-
-
-def _said(build: Build, look: Look) -> str:
-    what = f"Making the atlas of {look.card.id}: {atlases.IMAGES} images of {atlases.DATA}"
-    if build.stopping:
-        return f"{what}. Stopping after the images in hand …"
-    text = f"{what}, {percent(build.done / max(1, build.total), 2)}"
-    if build.waiting:
-        return f"{what}: waiting for another process that is building it …"
-    left = build.seconds_left
-    if left is None:
-        return f"{text}, starting …"
-    return (
-        f"{text}, about {number(left / 60, 2)} min left"
-        if left >= 90
-        else f"{text}, about {number(left, 2)} s left"
-    )

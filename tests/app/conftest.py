@@ -53,8 +53,17 @@ def other_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 def forget() -> None:
     from app import process
 
-    for made in (process.engine, process.gallery, process.store, process.jobs, process.atlases):
+    kept = (process.engine, process.gallery, process.store, process.jobs, process.atlases)
+    for made in (*kept, process.plots, process.photos):
         made.cache_clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the app keeps on disk for later is not kept from tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOUPE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -13,15 +13,22 @@ from app.selection import (
     BANKS,
     COLOURS,
     COMPARE,
+    DRAWN,
     FEW,
     GUIDANCE,
     INSPECT,
+    LEAST_PIXELS,
+    LOOKS,
     MANY,
     MARKS,
     MAX_PINS,
     MEASURES,
+    MOST_PIXELS,
+    NUMBERS,
     OUTLINES,
+    PAINTS,
     PARAMETERS,
+    PROJECTIONS,
     PROTOTYPES,
     READINGS,
     RELATIVES,
@@ -30,6 +37,7 @@ from app.selection import (
     SHOWS,
     SITES,
     THIRDS,
+    VARIANCE,
     Page,
     Selection,
     adopt,
@@ -85,6 +93,24 @@ def some(seed: int) -> Selection:
         moment=draw.choice([None, 0, 39]),
         bank=draw.choice(BANKS),
         features=draw.choice(["f0", "stride4.value"]),
+        beside=("qup", "ö, x")[: draw.randint(0, 2)],
+        sites=("f2", "stride8.value", "fused")[: draw.randint(1, 3)],
+        categories=("tree", "traffic, light")[: draw.randint(0, 2)],
+        amount=draw.choice([LEAST_PIXELS, 3000, MOST_PIXELS]),
+        drawn=draw.choice(DRAWN),
+        projection=draw.choice(PROJECTIONS),
+        neighbours=draw.randint(2, 200),
+        min_dist=draw.randrange(100) / 100,
+        seed=draw.randrange(1_000_000),
+        paint=draw.choice(PAINTS),
+        number=draw.choice(NUMBERS),
+        lasso=draw.choice(["", "sl:c1b39ce0::0.112,8.508,4.138,8.508,6.151,-4.482"]),
+        isolated=draw.choice(["", "category.3.5"]),
+        photo=draw.choice(["", "1000085"]),
+        look=draw.choice(LOOKS),
+        smallest=draw.choice([0, 20]),
+        at=draw.randrange(4),
+        named=("sails", "", "a, b")[: draw.choice([0, 1, 3])],
     )
 
 
@@ -93,7 +119,9 @@ def kept(selection: Selection, page: Page) -> dict[str, object]:
     return {field: getattr(selection, field) for field in page.fields if field != "pins"}
 
 
-@pytest.mark.parametrize("page", [INSPECT, COMPARE, GUIDANCE, PROTOTYPES], ids=lambda page: page.key)
+@pytest.mark.parametrize(
+    "page", [INSPECT, COMPARE, GUIDANCE, PROTOTYPES, VARIANCE], ids=lambda page: page.key
+)
 @pytest.mark.parametrize("seed", range(100))
 def test_a_link_says_the_whole_selection(seed, page):
     selection, other = some(seed), some(seed + 1000)
@@ -106,8 +134,9 @@ def test_a_link_says_the_whole_selection(seed, page):
     # Pins that were never chosen are not inherited from another picture.
     if "pins" in page.fields:
         assert again.pins == selection.pins or (selection.pins is None and other.image == selection.image)
-    else:
-        assert again.pins == other.pins
+    else:  # another picture has other pixels, also where a page says nothing of them
+        same = "image" not in page.fields or selection.image == other.image
+        assert again.pins == (other.pins if same else None)
     # What the page does not spell is left as it was; but the first of several models is the other pages' model.
     own = {*page.fields, "pins", "active", *(("model",) if "models" in page.fields else ())}
     assert all(
@@ -131,6 +160,15 @@ def test_what_the_viewer_reports_is_adopted_and_given_back_unchanged(seed, page)
     assert got.pin == (pins[theirs.active] if pins else None)
 
 
+def test_what_the_scatter_reports_is_adopted_and_nothing_else_changes():
+    mine, theirs = (
+        some(3),
+        replace(some(4), lasso="sl:c1b39ce0::" + ",".join(["0.125,-3"] * 200), isolated="mode.4"),
+    )
+    got = adopt(mine, (), None, view_of(theirs, VARIANCE), VARIANCE)
+    assert got == replace(mine, lasso=theirs.lasso, isolated=theirs.isolated)
+
+
 def test_the_viewers_settings_and_the_selections_are_the_same():
     assert set(view_of(Selection())) == set(VIEW)
     default = view_of(Selection())
@@ -142,7 +180,7 @@ def test_the_viewers_settings_and_the_selections_are_the_same():
 def test_every_field_is_in_the_link():
     assert len(PARAMETERS) == len(set(PARAMETERS)) == len(fields(Selection))
     spelled = set()
-    for page in (INSPECT, COMPARE, GUIDANCE, PROTOTYPES):
+    for page in (INSPECT, COMPARE, GUIDANCE, PROTOTYPES, VARIANCE):
         written = set(to_params(replace(some(1), pins=((1, 2),)), page))
         assert written == set(page.parameters)
         spelled |= written
@@ -181,6 +219,39 @@ def test_a_bad_value_is_named_and_the_default_stays(name, text):
     assert got == default
     if text:
         assert len(problems) == 1 and name in problems[0] and "\n" not in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("beside", "a,b,c,d"),
+        ("sites", "a,b,c,d,e"),
+        ("sites", "x" * 900),
+        ("categories", ",".join(map(str, range(301)))),
+        ("pixels", "499"),
+        ("pixels", "50001"),
+        ("pixels", "many"),
+        ("from", "memory"),
+        ("projection", "tsne"),
+        ("neighbours", "1"),
+        ("neighbours", "1e1"),
+        ("distance", "1.5"),
+        ("seed", "-1"),
+        ("colour", "red"),
+        ("number", "mood"),
+        ("lasso", "s" * 20_000),
+        ("show", "all"),
+        ("clusters", "-2"),
+        ("at", "0"),
+        ("at", "5"),
+        ("names", ",".join("x" * 80)),
+    ],
+)
+def test_a_bad_value_of_variance_is_named_and_the_default_stays(name, text):
+    default = Selection(sites=("f2",))
+    got, problems = from_params({name: text}, default, VARIANCE)
+    assert got == default
+    assert len(problems) == 1 and name in problems[0] and "\n" not in problems[0]
 
 
 @pytest.mark.parametrize(

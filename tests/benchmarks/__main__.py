@@ -17,7 +17,7 @@ from typing import Any
 from engine import LoupeError
 from engine.bench import MEASUREMENTS, run
 from engine.terminal import figure, table
-from tests.benchmarks import atlas, click, compare, hover, prototypes
+from tests.benchmarks import atlas, click, compare, hover, projection, prototypes, scatter, variance_page
 
 
 def hover_rows() -> list[dict[str, Any]]:
@@ -122,6 +122,98 @@ def prototypes_rows() -> list[dict[str, Any]]:
     ]
 
 
+def scatter_rows() -> list[dict[str, Any]]:
+    """P95 of the end of a lasso → all panels painted, and of a hover, among 50 000 points in two panels."""
+    found = scatter.run()
+    taken = f"{found['taken']} of {found['count']} points in two panels"
+    return [
+        {
+            "name": "scatter, lasso P95",
+            "measured": found["lasso_ms"]["p95"],
+            "against": found["lasso_target_ms"],
+            "unit": "ms",
+            "bound": 1.0,
+            "note": f"{taken}; P50 {found['lasso_ms']['p50']} ms; {found['lassos']} lassos",
+        },
+        {
+            "name": "scatter, hover P95",
+            "measured": found["hover_ms"]["p95"],
+            "against": found["hover_target_ms"],
+            "unit": "ms",
+            "bound": 1.0,
+            "note": (
+                f"{found['count']} points; P50 {found['hover_ms']['p50']} ms; {found['hovers']} hovers; a frame while both "
+                f"panels are moved {found['frame_ms']['p50']} ms, P95 {found['frame_ms']['p95']} ms"
+            ),
+        },
+    ]
+
+
+def projection_rows() -> list[dict[str, Any]]:
+    """PCA and a map read from disk against their bounds; UMAP in the warm worker against umap-learn's defaults, started anew."""
+    found = projection.run()
+    size = f"{found['pixels']} × {found['channels']}"
+    return [
+        {
+            "name": f"PCA, {size}",
+            "measured": found["pca_s"],
+            "against": found["pca_target_s"],
+            "unit": "s",
+            "bound": 1.0,
+            "note": "the map and its key",
+        },
+        {
+            "name": f"UMAP, {size}",
+            "measured": found["umap_s"],
+            "against": found["umap_learn_s"],
+            "unit": "s",
+            "bound": 1.0,
+            "note": (
+                f"seeded, in the warm worker, with its quality (trustworthiness {found['trustworthiness']}), against "
+                f"umap-learn's defaults in a fresh process ({found['umap_learn_trustworthiness']}); {found['cores']} cores"
+            ),
+        },
+        {
+            "name": f"UMAP, {size}, kept on disk",
+            "measured": 1000 * found["cached_s"],
+            "against": 1000 * found["cached_target_s"],
+            "unit": "ms",
+            "bound": 1.0,
+            "note": f"its key, its file; made in {found['umap_s']} s",
+        },
+    ]
+
+
+def variance_rows() -> list[dict[str, Any]]:
+    """The Variance page's first picture; a map that is kept and a lasso's strip, each against a bare rerun and its bound."""
+    found = variance_page.run()
+    bare = found["bare_ms"]
+    beyond = [
+        ("Variance, a kept projection", "cached_ms", "cached_target_ms"),
+        ("Variance, lasso → strip", "lasso_ms", "lasso_target_ms"),
+    ]
+    return [
+        {
+            "name": "Variance, first picture",
+            "measured": found["first_ms"],
+            "against": found["first_target_ms"],
+            "unit": "ms",
+            "bound": 1.0,
+            "note": f"PCA of {found['pixels']} pixels, atlas of {found['images']} images, sites nobody has looked at",
+        }
+    ] + [
+        {
+            "name": name,
+            "measured": found[key],
+            "against": bare + found[target],
+            "unit": "ms",
+            "bound": 1.0,
+            "note": f"{found['shown']} pixels on show; against a bare rerun, {bare} ms, plus {found[target]} ms",
+        }
+        for name, key, target in beyond
+    ]
+
+
 def main() -> int:
     """Prints the table; 1 with one line on stderr when something cannot be measured."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
@@ -134,6 +226,9 @@ def main() -> int:
         "prototypes": prototypes_rows,
         "hover": hover_rows,
         "compare": compare_rows,
+        "variance": variance_rows,
+        "scatter": scatter_rows,
+        "projection": projection_rows,
         "click": click_rows,
     }
     rows: list[dict[str, Any]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 import numpy as np
@@ -72,9 +73,10 @@ def test_the_data_describe_the_trace():
 
 def test_every_import_of_a_module_is_served():
     for name in viewer.FILES:
-        text = (viewer.folder / name).read_text(encoding="utf-8")
-        for imported in re.findall(r'from "\./([^"]+)"', text):
-            assert imported in viewer.FILES, f"{name} imports {imported}"
+        text = viewer.text(name)
+        for imported in re.findall(r'from "(\.[^"]+)"', text):
+            found = posixpath.normpath(posixpath.join(posixpath.dirname(name), imported))
+            assert found in viewer.FILES, f"{name} imports {imported}"
         assert text.count("\n") < 350, name
 
 

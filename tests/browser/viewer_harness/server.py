@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -66,10 +66,12 @@ class Harness:
         return self.ask(trace, pixel, site)
 
 
+Made = TypeVar("Made", bound=Harness)
+
+
 @contextlib.contextmanager
-def serve(base: str = "") -> Iterator[Harness]:
-    """A harness on a free port of localhost."""
-    harness = Harness(base)
+def serving(harness: Made) -> Iterator[Made]:
+    """The harness on a free port of localhost."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -84,3 +86,8 @@ def serve(base: str = "") -> Iterator[Harness]:
         finally:
             server.should_exit = True
             thread.join(10)
+
+
+def serve(base: str = "") -> contextlib.AbstractContextManager[Harness]:
+    """A harness for the viewer, running."""
+    return serving(Harness(base))
