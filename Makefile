@@ -35,7 +35,7 @@ app: .venv/.app-ready
 
 # Two workers, not one per core: each brings its own torch, and the browser tests share one server.
 test: .venv/.test-ready
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=2 --dist=loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=2 --dist=loadscope $(ARGS)
 
 lint: .venv/.test-ready
 	$(BIN)/ruff format --check .
