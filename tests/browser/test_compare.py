@@ -274,7 +274,11 @@ def test_influence_is_the_engines_for_every_decoder_and_asked_for_once(board, wo
     board.hover(1, 150, 200)
     assert [url for url in board.requests if "/influence" in url] == asked  # it stays with the pin
     board.page.mouse.click(*board.point(0, 20, 20))
-    board.page.wait_for_function("__loupe.panes.every((one) => one.values)")
+    while (
+        len([url for url in board.requests if "/influence" in url]) < 8
+    ):  # the values are the last pin's until then
+        board.page.wait_for_timeout(50)
+    board.page.wait_for_function("__loupe.panes.every((one) => one.values?.length)")
     np.testing.assert_allclose(
         board.values(0), world.influence("memory", (20, 20), "f3"), rtol=1e-3, atol=1e-4
     )

@@ -153,6 +153,8 @@ def test_the_maps_are_the_engines_for_every_category(guidance, traced):
 def test_a_bar_chooses_its_category(guidance):
     hover(guidance, 0, 20, 20)
     bar = guidance.locator("button.duel:visible").nth(2)
+    bar.hover()  # the pointer leaves the picture: the bars may be others
+    guidance.wait_for_timeout(500)
     name = bar.locator(".label").inner_text()
     bar.click()
     wait_for_address(guidance, category=name)

@@ -114,6 +114,7 @@ def test_shift_adds_alt_removes_escape_clears(scatter):
     assert np.array_equal(scatter.lit(), first)
     scatter.page.locator(".clear").click()
     scatter.settle()
+    scatter.settle()
     assert scatter.lit() is None and scatter.parts() == ()
 
 
@@ -409,6 +410,7 @@ def test_points_lit_from_outside(scatter, harness):
     scatter.drag(LOOP)
     assert scatter.agrees()
     scatter.page.locator(".clear").click()
+    scatter.settle()
     assert scatter.lit() is None and scatter.parts() == ()
 
 
