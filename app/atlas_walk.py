@@ -7,16 +7,17 @@ app.atlases starts it.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+from app.aside import POLITENESS
+from app.aside import await_end as _await_end
+from app.aside import say as _say
+
 ANEW = "anew"
-POLITENESS = 15  # of 19: everything that somebody waits for goes first
 WAIT = 2.0  # seconds between two tries of a folder that another process holds
 
 
@@ -72,17 +73,6 @@ def main(checkpoint: str, data: str, images: str, folder: str, device: str, anew
 
 def _progress(done: int, total: int, _: dict[str, Any]) -> None:
     _say({"done": done, "total": total})
-
-
-def _say(line: dict[str, Any]) -> None:
-    """To whoever listens. Where nobody does any more, the walk must not end by that: it ends between chunks and keeps them."""
-    with contextlib.suppress(OSError):
-        print(json.dumps(line), flush=True)
-
-
-def _await_end(gone: threading.Event) -> None:
-    sys.stdin.read()
-    gone.set()
 
 
 if __name__ == "__main__":

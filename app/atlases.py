@@ -7,18 +7,13 @@ Neither streamlit nor torch is imported here.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from app.aside import Build, quietly
 from app.atlas_walk import ANEW
 from engine.atlas import Atlas, open_atlas
 from engine.atlas.folder import MANIFEST, default_folder
@@ -28,8 +23,6 @@ from engine.errors import LoupeError
 
 DATA = "scenes-val"  # what the app's own atlases are over
 IMAGES = 320  # of it: enough for quiet statistics, a few minutes of work
-ROOT = Path(__file__).resolve().parents[1]
-SAID = 2000  # characters of an ended walk's last words that are kept for the log
 
 
 @dataclass(frozen=True)
@@ -44,99 +37,6 @@ class Found:
     why: str | None
     key: str
     anew: bool = False
-
-
-class Build:
-    """One walk over a dataset, under way or ended."""
-
-    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
-        self.done, self.total = 0, IMAGES
-        self.error: str | None = None
-        self.waiting = False  # for another process that is building the same atlas
-        self.command = tuple(command)
-        self._asked_to_stop = False
-        self._began, self._first = time.monotonic(), None
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._last_words = ""
-        threads = [threading.Thread(target=one, daemon=True) for one in (self._listen, self._overhear)]
-        for thread in threads:
-            thread.start()
-        self._threads = threads
-
-    @property
-    def running(self) -> bool:
-        return self._threads[0].is_alive()
-
-    @property
-    def stopping(self) -> bool:
-        """Asked to end, and still at the images in hand."""
-        return self._asked_to_stop and self.running
-
-    @property
-    def stopped(self) -> bool:
-        """A person ended it before it was done."""
-        return self._asked_to_stop and not self.running and self.done < self.total
-
-    @property
-    def seconds_left(self) -> float | None:
-        """By the speed so far; None before the first images are done."""
-        if self._first is None or not self.running:
-            return None
-        began, already = self._first
-        walked, took = self.done - already, time.monotonic() - began
-        return None if walked <= 0 else (self.total - self.done) * took / walked
-
-    def stop(self) -> None:
-        """After the images that are in hand; what is written stays."""
-        self._asked_to_stop = True
-        self._close_stdin()  # the walk reads its end there
-
-    def wait(self, seconds: float | None = None) -> None:
-        self._threads[0].join(seconds)
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for line in lines:
-                self._hear(line)
-        code = self._process.wait()
-        self._close_stdin()
-        if code and self.error is None and not self._asked_to_stop:
-            self.error = f"the walk ended early (exit status {code}); the log of the app says why"
-            self._threads[1].join(1)
-            print(self._last_words, file=sys.stderr)
-
-    def _hear(self, line: str) -> None:
-        try:
-            said: dict[str, Any] = json.loads(line)
-        except ValueError:
-            return  # a library's chatter
-        self.waiting = bool(said.get("waiting"))
-        if "error" in said:
-            self.error = str(said["error"])
-        elif "done" in said:
-            if self._first is None:
-                self._first = (time.monotonic(), int(said["done"]))
-            self.done, self.total = int(said["done"]), int(said["total"])
-
-    def _overhear(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as lines:
-            for line in lines:
-                self._last_words = (self._last_words + line)[-SAID:]
-
-    def _close_stdin(self) -> None:
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):  # its other end may be gone
-                self._process.stdin.close()
 
 
 class Atlases:
@@ -186,7 +86,7 @@ class Atlases:
             build = self._builds.get(folder)
             if build is None or not build.running:
                 command = _command(card, folder, device)
-                build = self._builds[folder] = Build(command + [ANEW] * anew, _environment())
+                build = self._builds[folder] = Build(command + [ANEW] * anew, quietly(), IMAGES)
             return build
 
     def busy(self) -> bool:
@@ -241,7 +141,3 @@ def _command(card: ModelCard, folder: Path, device: str) -> list[str]:
     return [
         sys.executable, "-m", "app.atlas_walk", str(card.path), DATA, str(IMAGES), str(folder), device,
     ]  # fmt: skip
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}

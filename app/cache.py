@@ -24,6 +24,7 @@ from engine.branches import BranchMeasures, measures, outcome_counts, token_angl
 from engine.cell_labels import CellLabels, cell_labels
 from engine.decoders.cpt import CPTDecoder
 from engine.decoders.hfgd import HFGDDecoder
+from engine.edits import edits_key
 from engine.errors import LoupeError
 from engine.gradients import GradientMatrix
 from engine.ordering import alike_order
@@ -44,6 +45,7 @@ def key_of(trace: Trace, truth: np.ndarray | None) -> tuple[str, ...]:
         str(trace.logits.device),
         str(trace.logits.dtype),
         "truth" if truth is not None else "",
+        edits_key(trace.edits) if trace.edits else "",
     )
 
 

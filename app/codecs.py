@@ -63,6 +63,17 @@ def unit(text: str) -> float:
     return round(value, 2)
 
 
+def below_one(text: str) -> float:
+    """A number from 0 to 0.99, to two decimals."""
+    try:
+        value = unit(text)
+    except ValueError:
+        value = 1.0
+    if value > 0.99:
+        raise ValueError("it must be a number from 0 to 0.99")
+    return value
+
+
 def name(text: str) -> str:
     if len(text) > MAX_NAME:
         raise ValueError(f"a name has at most {MAX_NAME} characters")
@@ -115,6 +126,21 @@ def between(low: int, high: int) -> Callable[[str], int]:
         if not low <= value <= high:
             raise ValueError(f"it must be a whole number from {low} to {high}")
         return value
+
+    return parse
+
+
+def none_or_between(low: int, high: int) -> Callable[[str], int]:
+    """0 stands for none."""
+    one = between(low, high)
+
+    def parse(text: str) -> int:
+        if text == "0":
+            return 0
+        try:
+            return one(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or 0 for none") from None
 
     return parse
 

@@ -15,9 +15,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MultipleLocator
 
 from app import figures
-from app.figures import MARGIN, STYLE, WIDTH, follow
+from app.figures import MARGIN, STYLE, WIDTH
 from app.figures_guidance import DIVERGING, GradientSheet, MapSheet, TokenSheet, angle_top, cosine_reach
 from app.figures_page import FAINT, INK, SOFT, Page
+from app.figures_panes import hatch_onto, overlay_onto, ramp_onto, rings_onto
 from app.words import number as three_digits
 
 HATCHES = {1: "////", 2: "\\\\\\\\", 3: "xxxx"}  # outcomes, as the viewer draws them; "both right" stays bare
@@ -62,21 +63,21 @@ def map_figure(sheet: MapSheet) -> Figure:
             _outcomes(axes, values, (height, width))
         else:
             norm, colours = (both, DIVERGING) if index == 2 else (shared, sheet.colours)
-            _overlay(axes, values, norm, colours, sheet, (height, width))
+            overlay_onto(axes, values, norm, colours, sheet, (height, width))
         for labels, colour in sheet.outlines[index]:
             figures.outline_onto(axes, labels, colour)
-        _rings(axes, sheet)
+        rings_onto(axes, sheet)
         axes.set_xlim(0, width)
         axes.set_ylim(height, 0)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_title(titles[index], fontsize=7, pad=3)
     unit = f"logit of {sheet.category} − mean over categories"
-    _ramp(
+    ramp_onto(
         page.axes(lefts[0], tall + 0.26, 2 * wide + gap, 0.07), shared, sheet.colours, f"{unit} (one scale)"
     )
     if sheet.words is None:
-        _ramp(page.axes(lefts[2], tall + 0.26, wide, 0.07), both, DIVERGING, "difference of the two")
+        ramp_onto(page.axes(lefts[2], tall + 0.26, wide, 0.07), both, DIVERGING, "difference of the two")
     else:
         axes = page.axes(lefts[2], tall + 0.2, wide, 0.4)
         axes.axis("off")
@@ -91,20 +92,6 @@ def map_figure(sheet: MapSheet) -> Figure:
     return page.figure
 
 
-def _overlay(
-    axes, values: np.ndarray, norm: Normalize, colours: str, sheet: MapSheet, size: tuple[int, int]
-) -> None:
-    t = np.asarray(norm(values.astype(np.float64)), dtype=np.float64)
-    axes.imshow(
-        values,
-        cmap=colours,
-        norm=norm,
-        alpha=sheet.opacity * follow(np.abs(2 * t - 1) if colours == DIVERGING else t),
-        extent=(0, size[1], size[0], 0),
-        interpolation="bilinear" if sheet.smooth else "nearest",
-    )
-
-
 def _outcomes(axes, found: np.ndarray, size: tuple[int, int]) -> None:
     """Hatched areas; the photo is paled below them, so that lines stay readable on any picture."""
     axes.imshow(
@@ -114,39 +101,7 @@ def _outcomes(axes, found: np.ndarray, size: tuple[int, int]) -> None:
         interpolation="nearest",
     )
     for index, hatch in HATCHES.items():
-        mask = np.pad((found == index).astype(float), 1)
-        if not mask.any():
-            continue
-        rows, cols = (np.arange(-1, n + 1) + 0.5 for n in found.shape)
-        scale = (size[0] / found.shape[0], size[1] / found.shape[1])
-        drawn = axes.contourf(
-            cols * scale[1], rows * scale[0], mask, levels=[0.5, 1.5], colors="none", hatches=[hatch]
-        )
-        drawn.set_edgecolor(INK)
-        drawn.set_linewidth(0)
-
-
-def _rings(axes, sheet: MapSheet) -> None:
-    height, width = sheet.photo.shape[:2]
-    for number, (row, col) in enumerate(sheet.pins, 1):
-        y, x = (row + 0.5) * height / sheet.original[0], (col + 0.5) * width / sheet.original[1]
-        for line, colour in ((2.2, "black"), (1.0, "white")):
-            axes.plot(x, y, "o", ms=6, mfc="none", mec=colour, mew=line)
-        axes.annotate(
-            str(number), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=7, color="white",
-            bbox={"boxstyle": "round,pad=0.15", "fc": "black", "ec": "none", "alpha": 0.65},
-        )  # fmt: skip
-
-
-def _ramp(axes, norm: Normalize, colours: str, unit: str) -> None:
-    low, high = float(norm.vmin or 0.0), float(norm.vmax or 0.0)
-    axes.pcolormesh(
-        np.linspace(low, high, 257), [0, 1], np.linspace(0, 1, 256)[None], cmap=colours, rasterized=True
-    )
-    axes.set_yticks([])
-    axes.locator_params(axis="x", nbins=5)
-    axes.tick_params(length=2, width=0.5, labelsize=6, pad=1.5)
-    axes.set_xlabel(unit, fontsize=6.5, labelpad=1.5)
+        hatch_onto(axes, found == index, hatch, size)
 
 
 def token_figure(sheet: TokenSheet) -> Figure:
@@ -175,7 +130,7 @@ def token_figure(sheet: TokenSheet) -> Figure:
                     col, row, value, fontsize=3.6, ha="center", va="center", color="white" if strong else INK
                 )
     axes.tick_params(length=0, pad=2)
-    _ramp(
+    ramp_onto(
         page.axes(MARGIN + names + side + 0.12, 0.1, 0.9, 0.07), Normalize(-reach, reach), DIVERGING, "cosine"
     )
     left = MARGIN + names + side + 1.3

@@ -31,6 +31,8 @@ async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
     yield
     process.projections().stop_all()
     process.atlases().stop_all()
+    process.audits().stop_all()
+    process.walks().stop_all()
 
 
 def _warm_up() -> None:

@@ -98,15 +98,16 @@ def cutouts(
             Cutout(
                 patch,
                 crop,
-                _uri(cut, "JPEG", quality=QUALITY, optimize=True),
-                _uri(over, "PNG"),
+                data_uri(cut, "JPEG", quality=QUALITY, optimize=True),
+                data_uri(over, "PNG"),
                 box_of(patch),
             )
         )
     return tuple(found)
 
 
-def _uri(image: Image.Image, kind: str, **options: object) -> str:
+def data_uri(image: Image.Image, kind: str, **options: object) -> str:
+    """The picture as a "JPEG" or "PNG" that can stand in a page."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

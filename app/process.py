@@ -10,12 +10,14 @@ from functools import cache
 from pathlib import Path
 
 from app.atlases import Atlases
+from app.audits import Audits
 from app.cutouts import Photos
 from app.gallery import Gallery
 from app.held import Body, Held
 from app.jobs import Jobs
 from app.projections import Projections
 from app.routes import Store
+from app.surgery_walk import Walks
 from engine import Engine
 from engine.influence import Influence
 from engine.trace import Trace
@@ -57,9 +59,20 @@ def atlases() -> Atlases:
 
 
 @cache
+def audits() -> Audits:
+    return Audits()
+
+
+@cache
 def projections() -> Projections:
     """The maps that take long, and the process that makes them."""
     return Projections()
+
+
+@cache
+def walks() -> Walks:
+    """Surgery over splits."""
+    return Walks()
 
 
 @cache

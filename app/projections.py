@@ -7,27 +7,21 @@ whole answers are kept. Neither streamlit nor torch is used here.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
 import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from app.projection_process import COMMAND, Worker
 from app.projection_store import LIMIT, ProjectionStore
 from engine.errors import LoupeError
-from engine.projection_packing import pack_request, read_answer
+from engine.projection_packing import pack_request
 from engine.projection_request import Answer, Request
-from engine.projection_worker import receive, send
 
-ROOT = Path(__file__).resolve().parents[1]
 WAITING = 32  # tasks in the queue: each holds its features
 KEPT = 64  # finished tasks that stay in memory
-SAID = 4000  # characters of a dead worker's last words, for the log
-COMMAND = (sys.executable, "-m", "engine.projection_worker")
 
 
 class Task:
@@ -62,6 +56,10 @@ class Task:
         """Whether it ended within so many seconds."""
         return self._ended.wait(seconds)
 
+    def tell(self, fraction: float, said: str) -> None:
+        """How far the worker is."""
+        self.fraction, self.said = max(self.fraction, min(1.0, fraction)), said
+
     def _end(self, state: str, error: str | None = None, result: Answer | None = None) -> None:
         self.error, self.result, self.request = error, result, None
         if state == "done":
@@ -85,7 +83,7 @@ class Projections:
         self._tasks: OrderedDict[str, Task] = OrderedDict()
         self._queue: deque[Task] = deque()
         self._current: Task | None = None
-        self._worker: _Worker | None = None
+        self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
         self._wanted = self._stopped = False
 
@@ -98,15 +96,18 @@ class Projections:
             self._serve_if_needed()
             self._change.notify_all()
 
-    def ask(self, request: Request) -> Task:
-        """The task of this request: the one under way, or one that is done, from memory or disk, or a new one in the queue."""
+    def ask(self, request: Request, again: bool = True) -> Task:
+        """The task of this request: the one under way, or one that is done, from memory or disk, or a new one in the queue.
+
+        again: begins one that failed anew; otherwise it is returned as it is, and what kills a worker kills one alone.
+        """
         key = request.key
         with self._change:
-            if (known := self._known(key)) is not None:
+            if (known := self._known(key, again)) is not None:
                 return known
         kept = self.store.get(key)
         with self._change:
-            if (known := self._known(key)) is not None:
+            if (known := self._known(key, again)) is not None:
                 return known
             task = self._tasks[key] = Task(key, request, self)
             if kept is not None:
@@ -142,9 +143,15 @@ class Projections:
         if thread is not None and thread is not threading.current_thread():
             thread.join(5)
 
-    def _known(self, key: str) -> Task | None:
+    def forget(self, key: str) -> None:
+        """A task that failed: asked for once more, it begins anew."""
+        with self._change:
+            if (task := self._tasks.get(key)) is not None and task.state == "failed":
+                del self._tasks[key]
+
+    def _known(self, key: str, again: bool) -> Task | None:
         task = self._tasks.get(key)
-        if task is None or task.state in ("cancelled", "failed"):
+        if task is None or task.state == "cancelled" or (again and task.state == "failed"):
             return None
         self._tasks.move_to_end(key)
         return task
@@ -193,19 +200,21 @@ class Projections:
             elif warm_only:
                 import sklearn.decomposition  # noqa: F401  of PCA, which the page makes itself
 
-    def _living(self) -> _Worker:
+    def _living(self) -> Worker:
         if self._worker is not None and not self._worker.alive:
             self._worker.close()
             self._worker = None
         if self._worker is None:
-            self._worker = _Worker(self._command)
+            self._worker = Worker(self._command)
         return self._worker
 
-    def _do(self, task: Task, worker: _Worker) -> None:
+    def _do(self, task: Task, worker: Worker) -> None:
         request = task.request
         if request is None:  # cancelled between two lines
             return
-        answer, error = worker.ask(pack_request(request), task)
+        answer, error = worker.ask(pack_request(request), task.tell)
+        if task.running and not worker.alive:
+            print(worker.last_words(), file=sys.stderr)
         note = None
         if isinstance(answer, LoupeError):
             answer, error = None, str(answer)
@@ -227,75 +236,3 @@ def _as_named(answer: Answer, request: Request) -> bool:
     from engine.projection_umap import made_by
 
     return not isinstance(answer, Projection) or answer.by == made_by(request.method)
-
-
-class _Worker:
-    """One process."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._last_words = b""
-        self._overhearing = threading.Thread(target=self._overhear, daemon=True)
-        self._overhearing.start()
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def kill(self) -> None:
-        """Returns when it is dead."""
-        with contextlib.suppress(OSError):
-            self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        """By the thread that asks, and no other."""
-        self.kill()
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # what was still to be written goes nowhere
-                assert stream is not None
-                stream.close()
-        self._overhearing.join(1)
-
-    def ask(self, request: bytes, task: Task) -> tuple[Answer | LoupeError | None, str | None]:
-        """(the answer, or what is wrong with its bytes; the sentence that says why there is none)."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
-        with contextlib.suppress(OSError):  # a dead worker's; its end is read below
-            send(stdin, {}, request)  # pyright: ignore[reportArgumentType]
-        while (message := receive(stdout)) is not None:  # pyright: ignore[reportArgumentType]
-            about, data = message
-            if "error" in about:
-                return None, str(about["error"])
-            if about.get("done"):
-                try:
-                    return read_answer(data), None
-                except LoupeError as error:
-                    return error, None
-            self._tell(task, about)
-        self.kill()  # one that says what is no message is of no more use
-        code = self._process.wait()
-        if task.running:
-            self._overhearing.join(1)
-            print(self._last_words.decode(errors="replace"), file=sys.stderr)
-        end = f"signal {-code}" if code < 0 else f"exit status {code}"
-        return None, f"the process that makes maps died ({end}): ask again, a new one is ready"
-
-    @staticmethod
-    def _tell(task: Task, about: dict[str, Any]) -> None:
-        if "fraction" in about:
-            task.fraction = max(task.fraction, min(1.0, float(about["fraction"])))
-            task.said = str(about.get("said", ""))
-
-    def _overhear(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as stream:
-            for line in stream:
-                self._last_words = (self._last_words + line)[-SAID:]

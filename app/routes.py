@@ -23,6 +23,7 @@ from starlette.routing import Route
 from app import viewer
 from app.held import Body, Held
 from engine import wire
+from engine.edits import edits_key
 from engine.errors import LoupeError
 from engine.images import LoadedImage
 from engine.influence import Influence
@@ -63,7 +64,7 @@ class Store(Held[Entry]):
         """The key under which this trace's tensors are served.
 
         `identity` says what the trace is of: the same identity gives the same key while it is held, so that a rerun changes no
-        address. By default it is the checkpoint's hash, the image's hash and whether labels are known.
+        address. By default it is the checkpoint's hash, the image's hash, whether labels are known, and the edits.
         Raises LoupeError for a trace without its image.
         """
         image = trace.image
@@ -72,7 +73,7 @@ class Store(Held[Entry]):
                 "the viewer shows an affinity over its photo, and this trace was made without one"
             )
         if identity is None and trace.model is not None:
-            identity = (trace.model.hash, image.hash, truth is not None)
+            identity = (trace.model.hash, image.hash, truth is not None, edits_key(trace.edits))
         return self.keep(
             lambda: (Entry(trace, image, truth), tensor_bytes(trace) + image.pixels.nbytes), identity
         )
@@ -96,6 +97,9 @@ def routes(
 
     def maps(request: Request) -> Response:
         return _answer(store, request, lambda entry, _: wire.map_tensors(entry.trace, entry.truth))
+
+    def logits(request: Request) -> Response:
+        return _answer(store, request, lambda entry, _: wire.logit_tensors(entry.trace))
 
     def guidance(request: Request) -> Response:
         return _answer(store, request, lambda entry, _: wire.guidance_tensors(entry.trace))
@@ -123,6 +127,7 @@ def routes(
         Route(f"{root}/plots/{{key}}", plot),
         Route(f"{root}/tensors/{{key}}/image.png", photo),
         Route(f"{root}/tensors/{{key}}/maps", maps),
+        Route(f"{root}/tensors/{{key}}/logits", logits),
         Route(f"{root}/tensors/{{key}}/guidance", guidance),
         Route(f"{root}/tensors/{{key}}/influence", influence),
         Route(f"{root}/tensors/{{key}}/{{stage}}", stage),
@@ -192,6 +197,8 @@ def _influence(entry: Entry, request: Request, ask: Ask | None) -> bytes:
         raise LoupeError(f"pixel {pixel[0]},{pixel[1]} lies outside the image of {height}×{width}")
     if ask is None:
         raise LoupeError("there is no engine here to ask for an influence")
+    if entry.trace.edits:
+        raise LoupeError("influence is computed for unedited runs only")
     with _alone(entry, asked.get("viewer", "")):
         return wire.influence_tensor(ask(entry.trace, pixel, asked.get("site", "f3")))
 

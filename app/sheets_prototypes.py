@@ -64,11 +64,11 @@ class MatrixSheet:
         names = self.names.names
         for (row, col), value in np.ndenumerate(self.values):
             if math.isfinite(value) and not (self.skip and row == col):
-                yield _row(self.key, self.unit, f"{names[row]} · {names[col]}", self.title, float(value))
+                yield table_row(self.key, self.unit, f"{names[row]} · {names[col]}", self.title, float(value))
                 for name, more in self.beside.items():
                     if math.isfinite(more[row, col]):
                         said = f"{names[row]} · {names[col]}"
-                        yield _row(self.key, self.unit, said, name, float(more[row, col]))
+                        yield table_row(self.key, self.unit, said, name, float(more[row, col]))
 
 
 @dataclass(frozen=True)
@@ -150,14 +150,14 @@ class ChartSheet:
             of = f"{row.group}, {row.label}" if row.group else row.label
             for index, (mark, value) in enumerate(zip(self.marks, row.values, strict=True)):
                 if value is not None and math.isfinite(value):
-                    yield _row(self.key, self.unit, of, mark.name, value)
+                    yield table_row(self.key, self.unit, of, mark.name, value)
                 span = row.spans[index] if index < len(row.spans) else None
                 if span is not None:
-                    yield _row(self.key, self.unit, of, f"{mark.name}, low", span.low)
-                    yield _row(self.key, self.unit, of, f"{mark.name}, high", span.high)
+                    yield table_row(self.key, self.unit, of, f"{mark.name}, low", span.low)
+                    yield table_row(self.key, self.unit, of, f"{mark.name}, high", span.high)
                     if span.inner is not None:
-                        yield _row(self.key, self.unit, of, f"{mark.name}, inner low", span.inner[0])
-                        yield _row(self.key, self.unit, of, f"{mark.name}, inner high", span.inner[1])
+                        yield table_row(self.key, self.unit, of, f"{mark.name}, inner low", span.inner[0])
+                        yield table_row(self.key, self.unit, of, f"{mark.name}, inner high", span.inner[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +181,10 @@ class TimeSheet:
         for t, step in enumerate(self.steps):
             for c, name in enumerate(self.names.names):
                 of = f"{name}, step {int(step)}"
-                yield _row(self.key, "cosine", of, self.quantity, float(self.cosine[t, c]))
+                yield table_row(self.key, "cosine", of, self.quantity, float(self.cosine[t, c]))
                 for axis in (0, 1):
                     what = f"component {axis + 1}"
-                    yield _row(self.key, "feature units", of, what, float(self.path[t, c, axis]))
+                    yield table_row(self.key, "feature units", of, what, float(self.path[t, c, axis]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,10 +209,10 @@ class PatchSheet:
         for one in self.cutouts:
             patch = one.patch
             of = f"{self.category}, image {patch.id}, row {patch.pixel[0]}, col {patch.pixel[1]}"
-            yield _row(self.key, "rank", of, "rank by mask logit", self.ranks[patch.index])
-            yield _row(self.key, "logits", of, "mask logit", patch.logit)
-            yield _row(self.key, "× uniform", of, "share of the assignment in the cell", patch.share)
-            yield _row(self.key, "0 or 1", of, "image holds the category", int(patch.held))
+            yield table_row(self.key, "rank", of, "rank by mask logit", self.ranks[patch.index])
+            yield table_row(self.key, "logits", of, "mask logit", patch.logit)
+            yield table_row(self.key, "× uniform", of, "share of the assignment in the cell", patch.share)
+            yield table_row(self.key, "0 or 1", of, "image holds the category", int(patch.held))
 
 
 Sheet = MatrixSheet | ChartSheet | TimeSheet | PatchSheet
@@ -249,5 +249,6 @@ def shown_order(order: Sequence[int], first: Sequence[int] = ()) -> tuple[list[i
     return [c for c in order if c in kept], said
 
 
-def _row(sheet: str, unit: str, of: str, quantity: str, value: float) -> dict[str, Any]:
+def table_row(sheet: str, unit: str, of: str, quantity: str, value: float) -> dict[str, Any]:
+    """One number of a sheet, as a row of its table."""
     return {"sheet": sheet, "quantity": quantity, "of": of, "value": value, "unit": unit}

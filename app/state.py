@@ -148,6 +148,11 @@ def choose(**fields: Any) -> None:
     st.session_state[_NOTICES] = []
 
 
+def chosen(field: str) -> Any:
+    """A field of the selection, inside a callback."""
+    return getattr(st.session_state[_SELECTION], field)
+
+
 def bound(field: str, value: Any, take: Callable[[Any], dict[str, Any]] | None = None) -> dict[str, Any]:
     """Keyword arguments that make a widget show `value` and write the person's choice to that field.
 
@@ -175,10 +180,10 @@ def _chosen(field: str, key: str, take: Callable[[Any], dict[str, Any]] | None) 
     choose(**(take(value) if take else {field: value}))
 
 
-def upload_slot(take: Callable[[bytes, str], None]) -> dict[str, Any]:
-    """Keyword arguments of an uploader that hands each file to `take` once and is empty again afterwards."""
+def upload_slot(take: Callable[[bytes, str], None], name: str = "upload") -> dict[str, Any]:
+    """Keyword arguments of an uploader that hands each file to `take` once and is empty again afterwards. name: of several."""
     count = st.session_state.setdefault(_UPLOADS, 0)
-    key = f"upload {count}"
+    key = f"{name} {count}"
 
     def uploaded() -> None:
         file = st.session_state.get(key)

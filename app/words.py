@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from html import escape
 
 DASH = "–"
@@ -21,6 +22,17 @@ def number(value: float | None, digits: int = 3) -> str:
     else:
         text = f"{value:.{max(0, digits - 1 - size)}f}"
     return text.replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """As `number`, with its sign: +1.20, −0.300; 0 has none."""
+    text = number(value, digits)
+    return f"+{text}" if value is not None and value > 0 and text != DASH else text
+
+
+def minus(sentence: str) -> str:
+    """The engine's sentence with a true minus before its numbers."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", sentence)
 
 
 def percent(share: float | None, digits: int = 3) -> str:

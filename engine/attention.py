@@ -35,4 +35,9 @@ def attend(
     query: Float[Tensor, "*b q d"], key: Float[Tensor, "*b m d"], value: Float[Tensor, "*b m e"]
 ) -> Float[Tensor, "*b q e"]:
     """affinity · value by fused attention: the (q, m) matrix never exists."""
+    wide, narrow = query.shape[-1], value.shape[-1]
+    if wide > narrow:  # an edited stage's: kernels that never hold the matrix want one width
+        return F.scaled_dot_product_attention(query, key, F.pad(value, (0, wide - narrow)), scale=1.0)[
+            ..., :narrow
+        ]
     return F.scaled_dot_product_attention(query, key, value, scale=1.0)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 import statistics
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,15 @@ import torch
 from PIL import Image
 
 from engine.catalogue import ASSETS
+from engine.checkpoints import save
+from engine.costs import multiply_adds
+from engine.edits import Ablate
 from engine.errors import LoupeError
+from engine.images import LoadedImage
 from engine.losses import segmentation_losses
 from engine.measuring import alternate, peak_bytes, seconds
 from engine.runtime import Engine
+from engine.segmenter import SegmenterSpec, build
 
 
 @dataclass(frozen=True)
@@ -167,10 +174,74 @@ def gradients_against_step(engine: Engine) -> Iterable[Row]:
     yield Row("gradient matrix, hfgd 256²", 1e3 * matrix, 1e3 * plain, "ms", 3.0, "against one training step")
 
 
+def edit_against_floor(engine: Engine) -> Iterable[Row]:
+    """One edit (a prototype masked at one stage) against a cold trace, which starts from pixels.
+
+    The demo model: against its floor, the share of a cold trace's multiply-adds that depend on the edit. ResNet-50 and 150
+    categories, as large as the published one and untrained: against the cold trace itself. What an edited run keeps of the
+    unedited one is warm.
+    """
+    picture = engine.image(scene(512))
+    for stage, share, edited, cold in _edit_costs(engine, "cpt", picture, rounds=15):
+        yield Row(
+            f"edit at {stage}, cpt 512²",
+            1e3 * edited,
+            1e3 * share * cold,
+            "ms",
+            1.2,
+            f"against {100 * share:.0f} % (its multiply-adds) of a cold trace, {1e3 * cold:.0f} ms",
+        )
+    torch.manual_seed(0)
+    spec = SegmenterSpec("resnet50c", tuple(f"category {i}" for i in range(150)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "resnet50.safetensors"
+        save(path, build(spec), {"recipe": "untrained"})
+        costs = list(_edit_costs(engine, path, picture, rounds=5))
+    for (stage, share, edited, cold), bound in zip(costs, (0.85, 0.45), strict=True):
+        yield Row(
+            f"edit at {stage}, R50 512², 150 categories",
+            1e3 * edited,
+            1e3 * cold,
+            "ms",
+            bound,
+            f"against a cold trace; {100 * share:.0f} % of its multiply-adds",
+        )
+
+
+def _edit_costs(
+    engine: Engine, model: str | Path, picture: LoadedImage, rounds: int
+) -> Iterator[tuple[str, float, float, float]]:
+    """(stage, share of a cold trace's multiply-adds, seconds of an edit, of a cold trace): coarsest and finest stage."""
+    subject = engine.subject(model)
+
+    def cold() -> None:
+        engine.clear()
+        engine.trace(model, picture)
+
+    def edit(stage: str, category: int) -> None:
+        engine.trace(model, picture, edits=[Ablate(subject.classes[category], stage=stage)])
+
+    stages = (subject.stages[0], subject.stages[-1])
+    cold()  # to warm up
+    flops = multiply_adds(cold)
+    edit(stages[0], 0)  # what edits keep of the unedited run
+    shares = [multiply_adds(partial(edit, stage, 1)) / flops for stage in stages]
+    whole: list[float] = []
+    edited: dict[str, list[float]] = {stage: [] for stage in stages}
+    for _ in range(rounds):
+        whole.append(seconds(cold, engine.device))
+        edit(stages[0], 0)
+        for stage in stages:
+            edited[stage].append(seconds(partial(edit, stage, 1), engine.device))
+    for stage, share in zip(stages, shares, strict=True):
+        yield stage, share, statistics.median(edited[stage]), statistics.median(whole)
+
+
 MEASUREMENTS: dict[str, Callable[[Engine], Iterable[Row]]] = {
     "trace": trace_against_forward,
     "row": row_against_matrix,
     "second": second_trace,
     "known": shared_backbone,
     "gradients": gradients_against_step,
+    "edit": edit_against_floor,
 }

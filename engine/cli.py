@@ -21,7 +21,9 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from engine.cli_atlas import atlas
+from engine.cli_audit import audit
 from engine.cli_parts import pixel_of, provenance_of, truth_of, write_npz
+from engine.cli_surgery import surgery
 from engine.cli_variance import variance
 from engine.errors import LoupeError
 from engine.terminal import (
@@ -46,6 +48,8 @@ data = typer.Typer(no_args_is_help=True, help="Make and look at the demo world's
 app.add_typer(data, name="data")
 app.command()(atlas)
 app.command()(variance)
+app.command()(surgery)
+app.command()(audit)
 
 INTERRUPTED = 130
 GMACS_SIZE = (256, 256)  # of the demo world's images

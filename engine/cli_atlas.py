@@ -31,7 +31,10 @@ def atlas(
     ] = None,
     rows: Annotated[
         int | None,
-        typer.Option(min=1, help="Most pixels kept of each category, with their features; 512 otherwise."),
+        typer.Option(
+            min=1,
+            help="Most pixels kept of each category, with their features; else what the folder's atlas has, or 512.",
+        ),
     ] = None,
     device: Annotated[
         str, typer.Option(help="auto (cuda, else mps, else cpu), or a device's name.")

@@ -7,6 +7,7 @@ attention, and leaves out norms, activations and resizing; so do the figures tha
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -31,13 +32,19 @@ class Costs:
 
 def gmacs(segmenter: Segmenter, size: tuple[int, int]) -> float:
     """10⁹ multiply-adds of one forward pass of an image of `size` = (H, W)."""
+    image = torch.zeros(1, 3, *size, device=segmenter.mean.device)
+    with torch.no_grad():
+        return multiply_adds(lambda: segmenter(image)) / 1e9
+
+
+def multiply_adds(f: Callable[[], object]) -> float:
+    """Of whatever `f` runs on tensors."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    image = torch.zeros(1, 3, *size, device=segmenter.mean.device)
     counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        segmenter(image)
-    return counter.get_total_flops() / 2e9
+    with counter:
+        f()
+    return counter.get_total_flops() / 2
 
 
 def gmacs_of(spec: SegmenterSpec, size: tuple[int, int]) -> float:

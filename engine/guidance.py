@@ -61,6 +61,11 @@ class Guidance:
         picked = {name: getattr(self, name) for name in PER_IMAGE}
         return replace(self, **{name: None if t is None else t[image] for name, t in picked.items()})
 
+    def batched(self) -> Guidance:
+        """The same with a leading b = 1."""
+        grown = {name: getattr(self, name) for name in PER_IMAGE}
+        return replace(self, **{name: None if t is None else t[None] for name, t in grown.items()})
+
     @property
     def grid(self) -> tuple[int, int]:
         """(y, x) of the guide."""

@@ -61,6 +61,69 @@ class Counts:
         return iou(self.band)
 
 
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The ground truth of one image with what every count against it needs: made once for many predictions.
+
+    labels (H, W) uint8, 255 ignored · band (H, W) bool: the true inner band · edges (H, W) bool: near a true edge.
+    """
+
+    labels: np.ndarray
+    band: np.ndarray
+    edges: np.ndarray
+    categories: int
+
+    @staticmethod
+    def of(truth: np.ndarray, categories: int) -> Truth:
+        """truth (H, W) integer, 255 ignored.
+
+        Raises LoupeError when a label is out of range.
+        """
+        valid = truth != IGNORED
+        if truth.size and int(truth[valid].max(initial=0)) >= categories:
+            raise LoupeError(f"A label is outside 0..{categories - 1}, the categories of this model.")
+        labels = truth.astype(np.uint8)
+        width = band_width(*truth.shape)
+        return Truth(labels, inner_band(labels, width) & valid, near_edge(labels, width) & valid, categories)
+
+    def count(self, predicted: np.ndarray) -> Counts:
+        """Counts of a prediction (H, W) integer in 0..categories−1."""
+        valid = self.labels != IGNORED
+        return Counts(
+            confusion(self.labels[valid], predicted[valid], self.categories),
+            self._boundary(predicted),
+            confusion(self.labels[self.edges], predicted[self.edges], self.categories),
+        )
+
+    def recount(self, counts: Counts, before: np.ndarray, after: np.ndarray) -> Counts:
+        """Counts of the prediction `after` from those of the prediction `before`: pixels that stayed are not counted again."""
+        changed = (before != after) & (self.labels != IGNORED)
+        if not changed.any():
+            return counts
+        near = changed & self.edges
+        return Counts(
+            counts.confusion + self._moved(changed, before, after),
+            self._boundary(after),
+            counts.band + self._moved(near, before, after),
+        )
+
+    def _moved(self, where: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        true, old, new = self.labels[where], before[where], after[where]
+        return confusion(true, new, self.categories) - confusion(true, old, self.categories)
+
+    def _boundary(self, predicted: np.ndarray) -> np.ndarray:
+        true, k = self.labels, self.categories
+        guess = np.where(true != IGNORED, predicted, IGNORED).astype(np.uint8)
+        band = inner_band(guess, band_width(*true.shape)) & (true != IGNORED)
+        return np.stack(
+            [
+                np.bincount(true[self.band & band & (true == guess)], minlength=k),
+                np.bincount(true[self.band], minlength=k),
+                np.bincount(guess[band], minlength=k),
+            ]
+        )
+
+
 def count(truth: np.ndarray, predicted: np.ndarray, categories: int) -> Counts:
     """Counts of one image. truth (H, W) integer, 255 ignored; predicted (H, W) integer in 0..categories−1.
 
@@ -70,26 +133,9 @@ def count(truth: np.ndarray, predicted: np.ndarray, categories: int) -> Counts:
         raise LoupeError(
             f"Labels of shape {truth.shape} cannot be compared with a prediction of {predicted.shape}."
         )
-    valid = truth != IGNORED
-    if truth.size and (int(truth[valid].max(initial=0)) >= categories or int(predicted.max()) >= categories):
+    if predicted.size and int(predicted.max()) >= categories:
         raise LoupeError(f"A label is outside 0..{categories - 1}, the categories of this model.")
-    true = truth.astype(np.uint8)
-    guess = np.where(valid, predicted, IGNORED).astype(np.uint8)
-    width = band_width(*truth.shape)
-    true_band, guess_band = inner_band(true, width) & valid, inner_band(guess, width) & valid
-    boundary = np.stack(
-        [
-            np.bincount(true[true_band & guess_band & (true == guess)], minlength=categories),
-            np.bincount(true[true_band], minlength=categories),
-            np.bincount(guess[guess_band], minlength=categories),
-        ]
-    )
-    edges = near_edge(true, width) & valid
-    return Counts(
-        confusion(true[valid], guess[valid], categories),
-        boundary,
-        confusion(true[edges], guess[edges], categories),
-    )
+    return Truth.of(truth, categories).count(predicted)
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, categories: int) -> np.ndarray:

@@ -14,7 +14,7 @@ Not known here: colours, captions, what a page calls its switches' positions in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -93,7 +93,7 @@ def _reads(stage: Stage, query: tuple[int, int], ask: Ask) -> Overlay:
     y, x = stage.source_grid
     weights = stage.affinity(*query)
     if ask.contribution:
-        values = _cell_contributions(stage, _only(weights, ask.head))
+        values = _cell_contributions(stage, _only(stage.added_weights(*query), ask.head))
         unit = f"‖contribution‖{_part(stage)} of each of {y}×{x} source cells"
         return _finish(values, ask, 1 / max(float(values.mean()), 1e-30), 1.0, unit)
     values = stage.over_pixels(_reduced(weights, ask.head))
@@ -105,8 +105,12 @@ def _reads(stage: Stage, query: tuple[int, int], ask: Ask) -> Overlay:
 
 def _read_by(stage: Stage, ask: Ask, cell: tuple[int, int]) -> Overlay:
     by_cell = ask.source is None
+    if ask.contribution and stage.source_mix is not None:
+        stage = replace(stage, assignment=stage.added_assignment())
     columns, vectors = _columns(stage, cell if ask.source is None else ask.source)
     if ask.contribution:
+        if stage.averaged:
+            columns = columns.mean(dim=-1, keepdim=True).expand_as(columns)
         if ask.head is not None:
             columns, vectors = columns[ask.head, None], vectors[ask.head, None]
         values = torch.einsum("nq,nc->qc", columns, vectors).norm(dim=-1)
@@ -183,7 +187,9 @@ def _cell_contributions(stage: Stage, weights: Float[Tensor, "n m"]) -> Float[Te
     else:
         pixels = stage.aligned.float().flatten(-2)
         values = (1 - stage.memory_share) * torch.einsum("ndc,cs->nsd", stage.value_weight.float(), pixels)
-        spread = weights @ stage.assignment.float().flatten(-2)
+        assignment = stage.added_assignment()
+        assert assignment is not None
+        spread = weights @ assignment.float().flatten(-2)
     norms = [
         torch.einsum("ns,nsd,cnd->sc", s, v, output).norm(dim=-1)
         for s, v in zip(spread.split(4096, dim=-1), values.split(4096, dim=-2), strict=True)

@@ -98,13 +98,10 @@ def first_largest(values: Float[Tensor, "b k h w"]) -> Integer[Tensor, "b h w"]:
     return index
 
 
-def confidence_at(logits: Tensor, image: np.ndarray, at: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Largest softmax probability at pixels (r, 2) of images (r,), of logits resized bilinearly as for the labels.
-
-    In fp64: the last bit of an fp32 softmax depends on which other pixels are computed with it, so on who walked.
-    """
-    if not len(at):
-        return np.empty(0, np.float32)
+def logits_of(
+    logits: Float[Tensor, "b k h w"], image: np.ndarray, at: np.ndarray, size: tuple[int, int]
+) -> Float[Tensor, "r k"]:
+    """Logits of pixels (r, 2) of images (r,), as resizing all of them bilinearly to `size` would give; fp64 on the CPU."""
     (r0, r1, rt), (c0, c1, ct) = (
         [tap[torch.from_numpy(at[:, i])] for tap in linear_taps(size[i], logits.shape[i - 2])] for i in (0, 1)
     )
@@ -116,4 +113,14 @@ def confidence_at(logits: Tensor, image: np.ndarray, at: np.ndarray, size: tuple
     ct, rt = ct[:, None], rt[:, None]
     top = upper_left * (1 - ct) + upper_right * ct
     low = lower_left * (1 - ct) + lower_right * ct
-    return (top * (1 - rt) + low * rt).softmax(1).amax(1).float().numpy()
+    return top * (1 - rt) + low * rt
+
+
+def confidence_at(logits: Tensor, image: np.ndarray, at: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Largest softmax probability at pixels (r, 2) of images (r,), of logits resized bilinearly as for the labels.
+
+    In fp64: the last bit of an fp32 softmax depends on which other pixels are computed with it, so on who walked.
+    """
+    if not len(at):
+        return np.empty(0, np.float32)
+    return logits_of(logits, image, at, size).softmax(1).amax(1).float().numpy()

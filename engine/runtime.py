@@ -11,10 +11,12 @@ What it does not know: which gradient you would like (everything runs without), 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from engine import images
 from engine.cache import TieredCache, TierInfo
 from engine.catalogue import ModelCard
 from engine.costs import Costs, costs
+from engine.edits import Edit, Oracle, Subject, check, edits_key, plan, subject_of
 from engine.errors import LoupeError
 from engine.gradients import GradientMatrix, gradient_matrix, guided
 from engine.influence import Influence, influence
@@ -143,6 +146,8 @@ class Engine:
         model: str | Path,
         image: images.Source | images.LoadedImage,
         *,
+        edits: Sequence[Edit] = (),
+        truth: np.ndarray | None = None,
         long_side: int | None = images.LONG_SIDE,
         priority: int = CLICK,
     ) -> Trace:
@@ -151,26 +156,27 @@ class Engine:
         Args:
             model: catalogue id, or path to a checkpoint.
             image: path, PIL image, (H, W, 3) uint8 array, bytes of a file, or what `image` returned.
+            edits: what to change in this run (see `engine.edits`); only what comes after them is computed, on the unedited run.
+            truth: (H, W) categories of the image, 255 unknown, in the model's numbering: oracle prototypes need it.
             long_side: larger images are reduced to it; None for none.
             priority: `engine.turns.CLICK`, or JOB for what nobody waits for.
 
         Raises:
-            LoupeError: unknown model, unreadable checkpoint or image; what is cached stays.
+            LoupeError: unknown model, unreadable checkpoint or image, edits that do not fit; what is cached stays.
         """
         loaded, picture = self._shelf.load(model), self.image(image, long_side)
-        key = ("trace", loaded.card.hash, picture.hash, images.VERSION, self.precision, str(self.device))
-        trace = self._traces.get(key)
-        if trace is None:
-            with self._turns.take(priority):
-                trace = self._traces.get(key)  # another thread may have made it meanwhile
-                if trace is None:
-                    self._misses += 1
-                    return self._trace(loaded, picture, key)
-        self._hits += 1
-        # The same pixels may come under another name, and the same weights as another file.
-        if trace.image is not picture or trace.model is not loaded.card:
-            trace = replace(trace, image=picture, model=loaded.card)._with_memory_of(trace)
-        return trace
+        if edits:
+            check(edits, _subject(loaded))  # refused before anything is run
+            return self._edited(loaded, picture, tuple(edits), truth, priority)
+        return self._unedited(loaded, picture, priority)
+
+    def subject(self, model: str | Path) -> Subject:
+        """What edits can reach in a model.
+
+        Raises:
+            LoupeError: as `card`.
+        """
+        return _subject(self._shelf.load(model))
 
     def influence(
         self,
@@ -239,6 +245,11 @@ class Engine:
         with self._turns.take(priority), self._autocast():
             return costs(loaded.segmenter, size)
 
+    def let_clicks_go_first(self) -> None:
+        """Waits while somebody's click holds the device: for walks that run a model themselves, between groups of images."""
+        with self._turns.take(JOB):
+            pass
+
     def cache_info(self) -> CacheInfo:
         return CacheInfo(self._traces.device.info(), self._traces.host.info(), self._hits, self._misses)
 
@@ -248,21 +259,98 @@ class Engine:
 
     # ---------------------------------------------------------------- inside
 
-    def _trace(self, loaded: LoadedModel, picture: images.LoadedImage, key: tuple) -> Trace:
+    def _unedited(self, loaded: LoadedModel, picture: images.LoadedImage, priority: int) -> Trace:
+        key = self._trace_key(loaded, picture)
+        return self._once(key, loaded, picture, priority, lambda: self._trace(loaded, picture))
+
+    def _once(
+        self,
+        key: tuple,
+        loaded: LoadedModel,
+        picture: images.LoadedImage,
+        priority: int,
+        make: Callable[[], Trace],
+    ) -> Trace:
+        """The trace of that key; made, in turn, where it is not held."""
+        trace = self._traces.get(key)
+        if trace is None:
+            with self._turns.take(priority):
+                return self._made(key, loaded, picture, make)
+        self._hits += 1
+        # The same pixels may come under another name, and the same weights as another file.
+        if trace.image is not picture or trace.model is not loaded.card:
+            trace = replace(trace, image=picture, model=loaded.card)._with_memory_of(trace)
+        return trace
+
+    def _made(
+        self, key: tuple, loaded: LoadedModel, picture: images.LoadedImage, make: Callable[[], Trace]
+    ) -> Trace:
+        """The same for whoever has the turn already."""
+        trace = self._traces.get(key)  # another thread may have made it meanwhile
+        if trace is not None:
+            self._hits += 1
+            return replace(trace, image=picture, model=loaded.card)._with_memory_of(trace)
+        self._misses += 1
+        trace = make()
+        # What the trace computes on demand and keeps: normalisers, mean affinities, labels.
+        later = sum(4 * s.heads * (s.grid[0] * s.grid[1] + s.source_count) for s in trace.stages)
+        later += 2 * picture.size[0] * picture.size[1]  # labels
+        self._traces.put(key, trace, tensor_bytes(trace) + later)
+        return trace
+
+    def _trace(self, loaded: LoadedModel, picture: images.LoadedImage) -> Trace:
         start = time.perf_counter()
         with torch.no_grad(), self._autocast():
             pyramid = self._pyramid(loaded, picture)
             trace = loaded.segmenter.decoder.trace(pyramid)[0]
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        trace = replace(
+        return replace(
             trace, image=picture, model=loaded.card, milliseconds=1000 * (time.perf_counter() - start)
         )
-        # What the trace computes on demand and keeps: normalisers, mean affinities, labels.
-        later = sum(4 * s.heads * (s.grid[0] * s.grid[1] + s.source_count) for s in trace.stages)
-        later += 2 * picture.size[0] * picture.size[1]  # labels
-        self._traces.put(key, trace, tensor_bytes(trace) + later)
-        return trace
+
+    def _trace_key(self, loaded: LoadedModel, picture: images.LoadedImage) -> tuple:
+        return ("trace", loaded.card.hash, picture.hash, images.VERSION, self.precision, str(self.device))
+
+    def _edited(
+        self,
+        loaded: LoadedModel,
+        picture: images.LoadedImage,
+        edits: tuple[Edit, ...],
+        truth: np.ndarray | None,
+        priority: int,
+    ) -> Trace:
+        """What comes after the edits, computed on the unedited trace and the parts that are kept of it."""
+        kept = self._trace_key(loaded, picture)
+        seen = None
+        if truth is not None and any(isinstance(edit, Oracle) for edit in edits):
+            digest = hashlib.sha256(np.ascontiguousarray(truth).tobytes()).hexdigest()
+            seen = (digest, truth.shape, truth.dtype.str)
+
+        def make() -> Trace:
+            base = self._made(kept, loaded, picture, lambda: self._trace(loaded, picture))
+            with torch.no_grad(), self._autocast():
+                wanted = plan(edits, _subject(loaded), base, truth)
+                decoder, whole = loaded.segmenter.decoder, base.batched()
+                parts = self._traces.get(("parts", kept))
+                if parts is None:
+                    parts = decoder.parts(whole)
+                    self._traces.put(("parts", kept), parts, tensor_bytes(parts))
+                start = time.perf_counter()
+                found = decoder.rerun(whole, wanted, parts)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            trace = replace(
+                found.trace[0],
+                image=picture,
+                model=loaded.card,
+                edits=edits,
+                recomputed=found.anew,
+                milliseconds=1000 * (time.perf_counter() - start),
+            )
+            return trace if found.anew else trace._with_memory_of(base)
+
+        return self._once(("edited", kept, edits_key(edits), seen), loaded, picture, priority, make)
 
     def _pyramid(self, loaded: LoadedModel, picture: images.LoadedImage) -> Pyramid:
         spec = loaded.segmenter.spec
@@ -284,6 +372,10 @@ class Engine:
 
     def _autocast(self):
         return torch.autocast("cuda", torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+def _subject(loaded: LoadedModel) -> Subject:
+    return subject_of(loaded.segmenter.spec, loaded.card.id)
 
 
 def _device(name: str) -> torch.device:

@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, Integer
+    from jaxtyping import Bool, Float, Int, Integer
 else:
     try:
-        from jaxtyping import Float, Int, Integer
+        from jaxtyping import Bool, Float, Int, Integer
     except ImportError:
 
         class _Unchecked:
             def __class_getitem__(cls, item):
                 return item[0]
 
-        Float = Int = Integer = _Unchecked
+        Bool = Float = Int = Integer = _Unchecked
 
-__all__ = ["Float", "Int", "Integer"]
+__all__ = ["Bool", "Float", "Int", "Integer"]

@@ -69,8 +69,8 @@ class Stage:
     source_grid: tuple[int, int]  # (y, x), where the source pixels live
     heads: int  # n; 1 for bilinear
     memory_share: float  # μ, the blend weight; 0 unless sources == "memory"
-    query: Float[Tensor, "*b n q d"] | None  # sign and 1/√d folded in; None for bilinear
-    key: Float[Tensor, "*b n m d"] | None  # None for bilinear
+    query: Float[Tensor, "*b n q e"] | None  # sign and 1/√d folded in; None for bilinear
+    key: Float[Tensor, "*b n m e"] | None  # None for bilinear. e = d, or d + 1 where an edit closes sources
     value: Float[Tensor, "*b n m d"]  # W_v source + b_v; for bilinear the source itself (d = c)
     blended: Float[Tensor, "*b m c"]  # what key and value are made from
     residual: Float[Tensor, "*b c h w"]  # the un-normed low
@@ -85,10 +85,28 @@ class Stage:
     value_bias: Float[Tensor, "n d"]  # b_v; zero for bilinear
     output_weight: Float[Tensor, "c n d"]  # W_o split by head
     output_bias: Float[Tensor, " c"]  # b_o
+    source_mix: Float[Tensor, "m m"] | None = (
+        None  # R, where an edit silences sources: what is added is R · W_v source
+    )
+    averaged: bool = False  # an edit put the update's mean over the queries in its place
 
     def __getitem__(self, image: int) -> Stage:
         """The same stage for one image of the batch, without the batch axis."""
         return replace(self, **{name: _pick(getattr(self, name), image) for name in PER_IMAGE})
+
+    def batched(self) -> Stage:
+        """The same with a leading b = 1."""
+        grown = {name: getattr(self, name) for name in PER_IMAGE}
+        return replace(self, **{name: None if t is None else t[None] for name, t in grown.items()})
+
+    def repeated(self, many: int) -> Stage:
+        """The one image of a batched stage standing for `many`, as views; a stage of `many` as it is."""
+        if len(self.update) == many:
+            return self
+        grown = {name: getattr(self, name) for name in PER_IMAGE}
+        return replace(
+            self, **{n: None if t is None else t.expand(many, *t.shape[1:]) for n, t in grown.items()}
+        )
 
     @property
     def source_count(self) -> int:
@@ -258,11 +276,32 @@ class Stage:
         memory = self.memory_share * torch.einsum(
             "ndc,kc->nkd", self.value_weight.float(), self.memory.float()
         )
+        if self.source_mix is not None:
+            memory = self.source_mix @ memory
         return everything - memory, memory.expand_as(everything)
 
-    def contribution(self, row: int, col: int) -> Contribution:
-        """What each source adds to the query at (row, col). The affinity is held fixed: no counterfactual."""
+    def added_weights(self, row: int, col: int) -> Float[Tensor, "*b n m"]:
+        """Weights with which values enter the update at (row, col): the affinity, or its mean where the update was averaged.
+
+        Raises:
+            LoupeError: the cell is not on the stage's grid.
+        """
         weights = self.affinity(row, col)
+        return self.mean_affinity() if self.averaged else weights
+
+    def added_assignment(self) -> Float[Tensor, "*b k y x"] | None:
+        """The assignment through which pixels enter the update: with silenced sources mixed as their values are."""
+        if self.assignment is None or self.source_mix is None:
+            return self.assignment
+        return torch.einsum("lk,...kyx->...lyx", self.source_mix, self.assignment.float())
+
+    def contribution(self, row: int, col: int) -> Contribution:
+        """What each source adds to the query at (row, col). The affinity is held fixed: no counterfactual.
+
+        Raises:
+            LoupeError: the cell is not on the stage's grid.
+        """
+        weights = self.added_weights(row, col)
         output = self.output_weight.float()
         image, memory = (
             torch.einsum("...nm,...nmd,cnd->...mc", weights, v, output) for v in self.source_values()
@@ -290,6 +329,8 @@ class Stage:
             rows = linear_matrix(self.grid[0], self.source_grid[0], value.device)
             cols = linear_matrix(self.grid[1], self.source_grid[1], value.device)
             read = torch.einsum("hy,wx,...nyxd->...nhwd", rows, cols, grid).flatten(-3, -2)
+        if self.averaged:
+            read = read.mean(dim=-2, keepdim=True).expand_as(read)
         return torch.einsum("...nqd,cnd->...cq", read, self.output_weight.float()).unflatten(-1, self.grid)
 
     def _index(self, row: int, col: int, grid: tuple[int, int]) -> int:

@@ -21,6 +21,7 @@ from engine.stage import Contribution, SourceKind, Stage, UpdateParts
 
 if TYPE_CHECKING:
     from engine.catalogue import ModelCard
+    from engine.edits.values import Edit
     from engine.images import LoadedImage
 
 __all__ = [
@@ -78,6 +79,10 @@ class Trace:
     model: ModelCard | None = None  # set by Engine: which model this is
     image: LoadedImage | None = None  # set by Engine: which image
     milliseconds: float | None = None  # set by Engine: what this run took
+    edits: tuple[Edit, ...] = ()  # what was changed in this run
+    recomputed: tuple[
+        str, ...
+    ] = ()  # with edits: which parts were computed anew; the rest is the unedited run's
 
     def __getitem__(self, image: int) -> Trace:
         """One image of the batch, without the batch axis."""
@@ -91,6 +96,39 @@ class Trace:
             laterals=tuple(lateral[image] for lateral in self.laterals),
             high=None if self.high is None else self.high[image],
             guidance=None if self.guidance is None else self.guidance[image],
+        )
+
+    def batched(self) -> Trace:
+        """The same with a leading b = 1: the inverse of `trace[0]`."""
+        return replace(
+            self,
+            logits=self.logits[None],
+            features=tuple(f[None] for f in self.features),
+            stages=tuple(stage.batched() for stage in self.stages),
+            fused=None if self.fused is None else self.fused[None],
+            pooled=None if self.pooled is None else self.pooled[None],
+            laterals=tuple(lateral[None] for lateral in self.laterals),
+            high=None if self.high is None else self.high[None],
+            guidance=None if self.guidance is None else self.guidance.batched(),
+        )
+
+    def repeated(self, many: int) -> Trace:
+        """The one image of a batched trace standing for `many`, as views; a trace of `many` as it is."""
+        if len(self.logits) == many:
+            return self
+
+        def grown(x: Tensor | None) -> Any:
+            return None if x is None else x.expand(many, *x.shape[1:])
+
+        return replace(
+            self,
+            logits=grown(self.logits),
+            features=tuple(grown(f) for f in self.features),
+            stages=tuple(stage.repeated(many) for stage in self.stages),
+            fused=grown(self.fused),
+            pooled=grown(self.pooled),
+            laterals=tuple(grown(lateral) for lateral in self.laterals),
+            high=grown(self.high),
         )
 
     @cached_property

@@ -22,7 +22,8 @@ Names of the tensors, with shapes (axes as in engine.stage; q counts the query g
     influence  shares (y, x) f32
     guidance  guide (k, y, x) f16 and upsampler (k, h, w) f16: logits minus their mean over categories, which softmax and argmax
             ignore · guide_labels (H, W) u8 or i16 · with a CAE context_query and context_key (s, d) f16, context_bias (s) f32
-Metadata, one JSON object under "loupe": see `stage_tensors`, `map_tensors` and `guidance_tensors`.
+    logits  logits (k, h, w) f16, minus their mean over categories
+Metadata, one JSON object under "loupe": see `stage_tensors`, `map_tensors`, `logit_tensors` and `guidance_tensors`.
 
 Not known here: HTTP, keys, how long a trace lives.
 """
@@ -150,6 +151,22 @@ def alike_tensor(
     return _bytes({"alike": alike}, {"name": stage.name, "cell": [row, col], "head": head})
 
 
+def logit_tensors(trace: Trace, limit: int = STAGE_BYTES) -> bytes:
+    """The logits of one image on the decoder's own grid, minus their mean over categories, which softmax and argmax ignore.
+
+    Metadata: grid (h, w), sent_grid after pooling, pooled (1: not at all; p: each cell is the mean of a p×p block, taken when the
+    file would pass `limit` bytes), classes k.
+    """
+    sent, factor = _small_enough(_relative(trace.logits), limit)
+    about = {
+        "grid": list(trace.logits.shape[-2:]),
+        "sent_grid": list(sent.shape[-2:]),
+        "pooled": factor,
+        "classes": len(sent),
+    }
+    return _bytes({"logits": _half(sent)}, about)
+
+
 def guidance_tensors(trace: Trace, limit: int = STAGE_BYTES) -> bytes:
     """Both branches of a guided decoder on one image, and the CAE's queries and keys.
 
@@ -158,13 +175,8 @@ def guidance_tensors(trace: Trace, limit: int = STAGE_BYTES) -> bytes:
     Raises LoupeError for a model without a guide branch.
     """
     guidance = guidance_of(trace)
-    upsampler = _relative(guidance.upsampler_logits)
-    grid = upsampler.shape[-2:]
-    factor = 1
-    while factor < min(grid) and 2 * upsampler.numel() / factor**2 > limit:
-        factor *= 2
-    if factor > 1:
-        upsampler = avg_pool2d(upsampler, factor, ceil_mode=True, count_include_pad=False)
+    grid = guidance.upsampler_logits.shape[-2:]
+    upsampler, factor = _small_enough(_relative(guidance.upsampler_logits), limit)
     classes = len(upsampler)
     labels = guide_labels(trace).to(torch.uint8 if classes <= UNKNOWN else torch.int16)
     tensors = {
@@ -188,6 +200,14 @@ def guidance_tensors(trace: Trace, limit: int = STAGE_BYTES) -> bytes:
         "context": "context_query" in tensors,
     }
     return _bytes(tensors, about)
+
+
+def _small_enough(maps: Float[Tensor, "k h w"], limit: int) -> tuple[Float[Tensor, "k i j"], int]:
+    """Maps that fit into `limit` bytes in half precision, and the side of the blocks that were averaged for it: 1, 2, 4, …"""
+    factor = 1
+    while factor < min(maps.shape[-2:]) and 2 * maps.numel() / factor**2 > limit:
+        factor *= 2
+    return (avg_pool2d(maps, factor, ceil_mode=True, count_include_pad=False) if factor > 1 else maps), factor
 
 
 def _relative(logits: Float[Tensor, "k h w"]) -> Float[Tensor, "k h w"]:

@@ -20,6 +20,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+from tests.stand_ins import save
+
 ROOT = Path(__file__).resolve().parents[1]
 BROWSERS = (
     "chromium",
@@ -39,6 +41,8 @@ BROWSER_FLAGS = [
 ]
 SERVER_PATIENCE = 120  # seconds; the first import of torch on a cold disk is slow
 
+TINY = ("sky", "water", "grass", "house", "tree")
+
 
 SHAPED = [
     "attention",
@@ -49,6 +53,8 @@ SHAPED = [
     "decoders",
     "segmenter",
     "affinity",
+    "audit.scores",
+    "audit.site",
     "branches",
     "gradients",
     "influence",
@@ -89,13 +95,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One worker runs all browser tests: one served app is enough, and two would compete. Not by `xdist_group`: pytest-xdist 3.8
-    writes the group into a field of the item that pytest 9.2 no longer reads."""
+    """One worker runs all browser tests: one served app is enough, and two would compete; the other files stay whole as well,
+    so that what a file's tests share is made once. Not by `xdist_group`: pytest-xdist 3.8 writes the group into a field of the
+    item that pytest 9.2 no longer reads."""
     from xdist.scheduler import LoadScopeScheduling
 
     class BrowserTestsTogether(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "browser" if nodeid.startswith("tests/browser/") else nodeid
+            return "browser" if nodeid.startswith("tests/browser/") else nodeid.partition("::")[0]
 
     return BrowserTestsTogether(config, log)
 
@@ -218,41 +225,16 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a small untrained CPT with memory, 5 categories: for what does not depend on having learned."""
-    import torch
-
-    from engine import checkpoints
-    from engine.segmenter import SegmenterSpec, build
-
-    torch.manual_seed(0)
-    spec = SegmenterSpec(
-        backbone="mobilenetv4_conv_small_050",
-        classes=("sky", "water", "grass", "house", "tree"),
-        sources="memory",
-        channels=16,
-    )
-    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    checkpoints.save(path, build(spec), provenance={"recipe": "tiny", "seed": 0})
-    return path
+    folder = tmp_path_factory.mktemp("models")
+    save(folder, "tiny", seed=0, recipe="tiny", classes=TINY, sources="memory")
+    return folder / "tiny.safetensors"
 
 
 @pytest.fixture(scope="session")
 def tiny_guided_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of HFGD: class tokens, CAE, upsampler."""
-    import torch
-
-    from engine import checkpoints
-    from engine.segmenter import SegmenterSpec, build
-
-    torch.manual_seed(0)
-    spec = SegmenterSpec(
-        backbone="mobilenetv4_conv_small_050",
-        classes=("sky", "water", "grass", "house", "tree"),
-        method="hfgd",
-        channels=16,
-        level_channels=8,
-        context_channels=12,
-        context_keys=4,
-    )
-    path = tmp_path_factory.mktemp("models") / "guided.safetensors"
-    checkpoints.save(path, build(spec), provenance={"recipe": "guided", "seed": 0})
-    return path
+    folder = tmp_path_factory.mktemp("models")
+    save(
+        folder, "guided", seed=0, recipe="guided", classes=TINY, method="hfgd", context_channels=12, context_keys=4
+    )  # fmt: skip
+    return folder / "guided.safetensors"

@@ -77,7 +77,7 @@ export class Legend {
     setText(this.unit, unit ? `${name}, ${unit}` : name);
     this.ramp.style.backgroundImage = gradient(colours);
     const beyond = [0, 1].map((side) => Math.max(...looks.map((one) => one.ramp?.beyond[side] ?? 0)));
-    const ticks = linearTicks(low, high).filter((tick) => tick.at > 0.08 && tick.at < 0.92);
+    const ticks = linearTicks(low, high).filter((tick) => tick.at > 0.14 && tick.at < 0.84);
     const ends = [
       { at: 0, text: `${beyond[0] ? "≤ " : ""}${format(low)}` },
       { at: 1, text: `${beyond[1] ? "≥ " : ""}${format(high)}` },

@@ -22,9 +22,9 @@ does this:
 
 from __future__ import annotations
 
-from app.viewer.component import Board, ViewerResult, compare, guidance, parse, viewer
+from app.viewer.component import Board, ViewerResult, compare, guidance, parse, surgery, viewer
 from app.viewer.files import FILES, bootstrap, folder, text, version
-from app.viewer.payload import VIEW, describe, describe_guidance, pane
+from app.viewer.payload import VIEW, describe, describe_guidance, describe_surgery, pane
 
 __all__ = [
     "FILES",
@@ -35,10 +35,12 @@ __all__ = [
     "compare",
     "describe",
     "describe_guidance",
+    "describe_surgery",
     "folder",
     "guidance",
     "pane",
     "parse",
+    "surgery",
     "text",
     "version",
     "viewer",

@@ -20,6 +20,17 @@ const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 /** Opacity at t in 0 … 1: nothing at 0, then quickly enough to be read as a colour. */
 export const follow = (t) => (t <= 0 ? 0 : Math.min(1, 0.35 * Math.min(1, t / 0.12) + 0.65 * t ** 0.7));
 
+/** A packed pixel for each category's "#rrggbb", at one opacity. */
+export function categoryTable(classes, opacity) {
+  const a = Math.round(255 * opacity);
+  return Uint32Array.from(classes, ({ colour }) => {
+    const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+    return pack(r, g, b, a);
+  });
+}
+
+const pack = (r, g, b, a) => (LITTLE_ENDIAN ? (a << 24) | (b << 16) | (g << 8) | r : (r << 24) | (g << 16) | (b << 8) | a) >>> 0;
+
 const ramps = new Map();
 
 /** 256 packed RGBA pixels (for a Uint32Array over ImageData) of a map at an opacity that follows t or, where given, its distance from `middle`. */
@@ -33,7 +44,7 @@ export function ramp(name, opacity, middle = null) {
     const [r, g, b] = colours.subarray(3 * i, 3 * i + 3);
     const t = middle === null ? i / 255 : Math.min(1, Math.abs(i / 255 - middle) / Math.max(middle, 1 - middle));
     const a = Math.round(255 * opacity * follow(t));
-    out[i] = LITTLE_ENDIAN ? (a << 24) | (b << 16) | (g << 8) | r : (r << 24) | (g << 16) | (b << 8) | a;
+    out[i] = pack(r, g, b, a);
   }
   ramps.set(key, out);
   return out;

@@ -80,4 +80,5 @@ class Board:
 
 viewer = Board("loupe_viewer", "main", "viewer.css")
 guidance = Board("loupe_guidance", "guidance", "viewer.css", "panes.css", "guidance.css")
+surgery = Board("loupe_surgery", "surgery", "viewer.css", "panes.css", "guidance.css", "surgery.css")
 compare = Board("loupe_compare", "compare", "viewer.css", "panes.css")

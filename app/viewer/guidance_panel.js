@@ -1,7 +1,6 @@
 // Below the panes: where the pointer is, what both branches say there (softmax bars side by side), and the drawn values.
-// Rows are made once and only written to, so that a hover never lays the page out anew.
 
-import { largest } from "./affinity.js";
+import { Duels } from "./duels.js";
 import { el, setHidden, setStyle, setText } from "./dom.js";
 import { format, steady } from "./scale.js";
 
@@ -20,7 +19,7 @@ export class GuidancePanel {
       entropy: number("CAE entropy", "÷ log s, of what the context encoder reads at this cell of the guide: 0 one cell, 1 all cells alike"),
     };
     this.unit = el("div.bars-title");
-    this.rows = Array.from({ length: ROWS }, () => row(choose));
+    this.duels = new Duels({ rows: ROWS, heads: ["softmax at the cell", "guide", "upsampler"], choose, hint: "Show this category's maps" });
     this.note = el("p.sinks", { hidden: true });
     this.live = el("div.live", { "aria-live": "polite" });
     root.append(
@@ -31,19 +30,15 @@ export class GuidancePanel {
         el("dl.numbers", {}, ...Object.values(this.numbers).map((one) => one.node)),
         this.note,
       ),
-      el("div.duels", {},
-        el("div.duel.duel-head", {}, el("span", { text: "softmax at the cell" }), (this.left = el("span", { text: "guide" })),
-          (this.right = el("span", { text: "upsampler" }))),
-        ...this.rows.map((one) => one.node),
-      ),
+      this.duels.node,
       this.live,
     );
   }
 
   /** Cells that the bars belong to: [row, col] of the guide and of the upsampler; null before anything is shown. */
   setCells(guide, upsampler) {
-    setText(this.left, guide ? `guide · cell ${guide.join(",")}` : "guide");
-    setText(this.right, upsampler ? `upsampler · cell ${upsampler.join(",")}` : "upsampler");
+    const head = (name, cell) => (cell ? `${name} · cell ${cell.join(",")}` : name);
+    this.duels.setHeads("softmax at the cell", head("guide", guide), head("upsampler", upsampler));
   }
 
   setPlace(where, pixel) {
@@ -71,22 +66,7 @@ export class GuidancePanel {
 
   /** Bars of the categories that either branch finds likeliest: Float32Array (k) each, or null for none. */
   setBars(guide, upsampler, classes, shown) {
-    const order = guide ? top(guide, upsampler) : [];
-    this.rows.forEach((one, index) => {
-      const c = order[index];
-      one.category = c ?? null;
-      setHidden(one.node, c === undefined);
-      if (c === undefined) return;
-      setText(one.label, classes[c].name);
-      setStyle(one.dot, "background-color", classes[c].colour);
-      one.node.classList.toggle("shown", c === shown);
-      [guide, upsampler].forEach((values, side) => {
-        const bar = one.bars[side];
-        setText(bar.value, probability(values[c]));
-        setStyle(bar.fill, "transform", `scaleX(${values[c].toFixed(4)})`);
-        setStyle(bar.fill, "background-color", classes[c].colour);
-      });
-    });
+    this.duels.set(guide, upsampler, classes, shown);
   }
 
   setPooled(factor) {
@@ -99,31 +79,6 @@ export class GuidancePanel {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => setText(this.live, text), 500);
   }
-}
-
-/** Indices of the likeliest categories of either branch, by the larger of both probabilities. */
-function top(guide, upsampler) {
-  const best = Float32Array.from(guide, (value, c) => Math.max(value, upsampler[c]));
-  return Array.from(largest(best, Math.min(ROWS, best.length)));
-}
-
-const probability = (value) => (value >= 0.0005 ? value.toFixed(3) : value > 0 ? "<0.001" : "0");
-
-function row(choose) {
-  const label = el("span.label");
-  const dot = el("i.dot");
-  const bars = [0, 1].map(() => {
-    const fill = el("span.fill");
-    const value = el("span.value");
-    return { fill, value, node: el("span.duel-bar", {}, el("span.track", {}, fill), value) };
-  });
-  const one = { label, dot, bars, category: null };
-  one.node = el(
-    "button.duel",
-    { type: "button", hidden: true, title: "Show this category's maps", on: { click: () => choose(one.category) } },
-    el("span.duel-name", {}, dot, label), bars[0].node, bars[1].node,
-  );
-  return one;
 }
 
 function said(word) {

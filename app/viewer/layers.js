@@ -77,19 +77,34 @@ export class Layers {
   /** A reading onto the overlay. */
   draw(reading, { colours, opacity, smooth }) {
     const { values, rows, cols, scale } = reading;
+    this.sized(rows, cols);
+    paint(values, scale, ramp(colours, opacity, scale.middle), this.pixels);
+    this.shown(smooth ? "auto" : "pixelated");
+  }
+
+  /** The overlay as a canvas of that many pixels. */
+  sized(rows, cols) {
     if (this.overlay.width !== cols || this.overlay.height !== rows) {
       this.overlay.width = cols;
       this.overlay.height = rows;
       this.pixels = null;
     }
-    if (!this.pixels) {
-      this.data = this.context.createImageData(cols, rows);
-      this.pixels = new Uint32Array(this.data.data.buffer);
-    }
-    paint(values, scale, ramp(colours, opacity, scale.middle), this.pixels);
+    if (this.pixels) return;
+    this.data = this.context.createImageData(cols, rows);
+    this.pixels = new Uint32Array(this.data.data.buffer);
+  }
+
+  shown(rendering) {
     this.context.putImageData(this.data, 0, 0);
-    setStyle(this.overlay, "image-rendering", smooth ? "auto" : "pixelated");
+    setStyle(this.overlay, "image-rendering", rendering);
     setHidden(this.overlay, false);
+  }
+
+  /** A map of categories (rows · cols) onto the overlay: `table` has a packed colour for each; only where `mask`, if given. */
+  drawLabels(labels, rows, cols, table, mask = null) {
+    this.sized(rows, cols);
+    for (let i = 0; i < labels.length; i++) this.pixels[i] = mask && !mask[i] ? 0 : (table[labels[i]] ?? 0);
+    this.shown("pixelated");
   }
 
   clear() {

@@ -57,6 +57,37 @@ def describe_guidance(
     }
 
 
+def describe_surgery(
+    before: tuple[Trace, str],
+    after: tuple[Trace, str],
+    classes: Sequence[Mapping[str, str]],
+    *,
+    hidden: Sequence[str] = (),
+    unhidden: str | None = None,
+    pins: Sequence[tuple[int, int]] = (),
+    active: int = 0,
+    view: Mapping[str, Any] | None = None,
+    revision: str | None = None,
+) -> dict[str, Any]:
+    """The Surgery viewer's data: an unedited and an edited trace of one image, each with its key.
+
+    hidden: regions that the edits hide, as app.surgery_links spells them; unhidden: why none can be in this model, or None.
+    """
+    given = describe(before[0], before[1], classes, pins=pins, active=active, revision=revision)
+    kept = ("model", "image", "classes", "stages", "pins", "active", "revision")
+    sides = {}
+    for name, (trace, key) in (("before", before), ("after", after)):
+        told = describe(trace, key, classes)
+        sides[name] = {"tensors": told["tensors"], "maps": told["maps"], "logits": f"tensors/{key}/logits"}
+    return {
+        **{name: given[name] for name in kept},
+        **sides,
+        "hidden": list(hidden),
+        "unhidden": unhidden,
+        "view": dict(view or {}),
+    }
+
+
 def describe(
     trace: Trace,
     key: str,

@@ -43,7 +43,7 @@ export function timesUniform(stage, pixel, original) {
   pickHead(rows, stage.n, stage.m, "mean", weights);
   toPixels(stage, weights, pixels);
   for (let i = 0; i < pixels.length; i++) pixels[i] *= stage.s;
-  return { values: pixels, rows: stage.y, cols: stage.x, scale: UNIFORM, grid: [stage.h, stage.w], entropy: entropy(weights) };
+  return { values: pixels, rows: stage.y, cols: stage.x, scale: UNIFORM, grid: [stage.h, stage.w], weights, entropy: entropy(weights) };
 }
 
 export class Source {

@@ -17,6 +17,7 @@ from app.gallery import data_id
 from app.patches import Cutout
 from app.selection import FEW, INSPECT, MANY, PROTOTYPES, SECTIONS, Selection, to_params
 from app.sheets_prototypes import ChartSheet, MatrixSheet, Sheet
+from app.views import page, walking
 from app.views import prototypes_bank as bank
 from app.views import prototypes_frame as frame
 from app.views import prototypes_html as draw
@@ -25,7 +26,6 @@ from app.views import prototypes_made as made
 from app.views import prototypes_plain as plain
 from app.views import prototypes_sections as sections
 from app.views import prototypes_time as time
-from app.views import walking
 from app.views.prototypes_health import panel
 from app.views.prototypes_look import Look, Nothing
 from app.views.prototypes_sections import Section
@@ -43,13 +43,7 @@ VIEWS = {"reads": "→ Reads", "memory": "◆ Memory", "shadow": "Shadow", "time
 
 def render() -> None:
     """The page. Streamlit calls it on every full run; what is chosen in the page itself runs `_main` alone."""
-    place = st.sidebar.container()
-    now = looking.look(whole_run=True)
-    if now is None:
-        return
-    with place:
-        frame.sidebar(now)
-    _main()
+    page.render(looking.look, frame.sidebar, _main)
 
 
 def warm_up() -> None:
@@ -69,8 +63,7 @@ def _main() -> None:
     if now is None:
         return
     frame.header(now)
-    if sentences := state.notices():
-        st.warning("  \n".join(markdown(sentence) for sentence in sentences), icon=":material/info:")
+    page.sentences()
     walking.walk(now)
     if now.stages:
         _prototypes(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -20,6 +21,18 @@ def no_models(purpose: str) -> None:
     found = process.engine().problems().items()
     reasons = "".join(f"\n- {markdown(name)}: {markdown(why)}" for name, why in found)
     st.error(f"There is no model to {purpose}: assets/models holds no usable checkpoint.{reasons}")
+
+
+def opening_of(model: str, **fields: Any) -> Selection:
+    """What a visitor without a link meets on a page without an image: image and pin are the other pages'."""
+    from app.views.inspect import OPENING_PIXEL, OPENING_SCENE
+
+    samples = process.gallery().samples()
+    chosen = Selection(model=model, image=samples[0].id if samples else "", **fields)
+    for picture in samples:
+        if picture.title == OPENING_SCENE:
+            return replace(chosen, image=picture.id, pins=(OPENING_PIXEL,))
+    return chosen
 
 
 def unknown_model(name: str) -> str:

@@ -17,6 +17,7 @@ import streamlit as st
 from app import process, scatter, state
 from app.atlases import Found
 from app.selection import LOOKS, VARIANCE
+from app.views import page, walking
 from app.views import variance_clusters as clustering
 from app.views import variance_distances as distances
 from app.views import variance_download as download
@@ -30,8 +31,7 @@ from app.views import variance_shown as showing
 from app.views import variance_substitution as substitution
 from app.views import variance_truth as truth
 from app.views import variance_words as words
-from app.views import walking
-from app.views.polling import watch
+from app.views.polling import once_more, watch
 from app.views.variance_look import Look
 from app.views.variance_maps import Maps
 from app.views.variance_marks import Marks
@@ -51,13 +51,7 @@ OPENING_MODEL = looking.OPENING_MODEL
 
 def render() -> None:
     """The page. Streamlit calls it on every full run; what is done in the page itself runs `_main` alone."""
-    place = st.sidebar.container()
-    now = looking.look(whole_run=True)
-    if now is None:
-        return
-    with place:
-        frame.sidebar(now)
-    _main()
+    page.render(looking.look, frame.sidebar, _main)
 
 
 @st.fragment
@@ -93,8 +87,7 @@ def _head(now: Shown) -> None:
     """Header, sentences, and the walk that makes an atlas."""
     look = now.look
     frame.header(look, lambda: download.buttons(now))
-    if sentences := state.notices():
-        st.warning("  \n".join(markdown(sentence) for sentence in sentences), icon=":material/info:")
+    page.sentences()
     walking.walk(_first_without(look))
     if look.meanwhile and look.drawn != look.selection.drawn:
         st.html(f'<p class="lp-note" data-meanwhile="1">{html(look.meanwhile)}.</p>')
@@ -163,17 +156,31 @@ def _progress_of(maps: Maps, marks: Sequence[Marks]) -> None:
             lambda: any(task.running for task in tasks),
             lambda: sum(task.fraction if task.running else 1.0 for task in tasks) / len(tasks),
             lambda: (
-                f"{next((t.said for t in tasks if t.running), '') or 'waiting for its turn'} …{meanwhile}"
+                _capital(next((t.said for t in tasks if t.running), "") or "waiting for its turn")
+                + f" …{meanwhile}"
             ),
             "projecting",
             ("Cancel", partial(_cancel, tasks)),
         )
         return
+    if maps.overtaken or any(mark.task is not None and mark.task.state == "done" for mark in marks):
+        once_more()
     for error in maps.errors:
-        said = markdown(f"{error.rstrip('.')}. Meanwhile, the components are shown.")
+        said = markdown(f"{_capital(error.rstrip('.'))}. Meanwhile, the components are shown.")
         st.warning(said, icon=":material/info:")
+    if failed := [task.key for task in tasks if task.error and task.key]:
+        st.button("Ask again", on_click=_forget, args=(failed,), key="ask maps again")
     for note in maps.notes:
         st.html(f'<p class="lp-note">{html(note)}</p>')
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _forget(keys: list[str]) -> None:
+    for key in keys:
+        process.projections().forget(key)
 
 
 def _cancel(tasks: list[Task]) -> None:
@@ -191,6 +198,7 @@ def _views(now: Look, chosen: Chosen) -> None:
             format_func=words.LOOKS.__getitem__,
             required=True,
             label_visibility="collapsed",
+            default=now.selection.look,
             **state.bound("look", now.selection.look),
         )
     shown: dict[str, Callable[[Look], None]] = {

@@ -131,6 +131,7 @@ def _drawn(look: Look, chosen: Chosen, job: Job) -> None:
         for cluster in range(shown):
             st.text_input(
                 f"Name of {cluster + 1}",
+                name_of(look.selection, cluster),
                 placeholder=f"cluster {cluster + 1}",
                 width=130,
                 **state.bound_as(
@@ -156,12 +157,14 @@ def _controls(look: Look) -> None:
                 panels,
                 format_func=titles.__getitem__,
                 required=True,
+                default=place_of(look),
                 **state.bound("at", place_of(look)),
             )
         st.number_input(
             "Smallest cluster, pixels",
             2,
             10_000,
+            look.selection.smallest,
             width=170,
             **state.bound("smallest", look.selection.smallest),
         )

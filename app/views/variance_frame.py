@@ -33,7 +33,11 @@ def afresh(**fields: Any) -> dict[str, Any]:
 
 
 def sidebar(look: Look) -> None:
-    """What is drawn, of whom, and how."""
+    """What is drawn, of whom, and how.
+
+    Every widget is told its value twice, as its own default and through the session: a browser that is still loading the widget's
+    code when a second run comes would otherwise open it without the value, and report that as a choice.
+    """
     chosen = look.selection
     _subjects(look, chosen)
     st.segmented_control(
@@ -47,6 +51,7 @@ def sidebar(look: Look) -> None:
         }.__getitem__,
         required=True,
         width="stretch",
+        default=chosen.drawn,
         **state.bound("drawn", chosen.drawn, lambda drawn: afresh(drawn=drawn)),
     )
     if chosen.drawn == "image":
@@ -56,11 +61,16 @@ def sidebar(look: Look) -> None:
         "Pixels, at most",
         amounts,
         help="Balanced over categories; a smaller number is the beginning of a larger one.",
+        value=chosen.amount,
         **state.bound("amount", chosen.amount, lambda amount: afresh(amount=amount)),
     )
     _projection(chosen)
     st.selectbox(
-        "Colour by", PAINTS, format_func=words.PAINTS.__getitem__, **state.bound("paint", chosen.paint)
+        "Colour by",
+        PAINTS,
+        PAINTS.index(chosen.paint),
+        format_func=words.PAINTS.__getitem__,
+        **state.bound("paint", chosen.paint),
     )
     st.html(
         f'<p class="lp-note">{"<br>".join(f"<b>{html(card.id)}</b> {about(card)}" for card in look.cards)}</p>'
@@ -82,6 +92,7 @@ def _subjects(look: Look, chosen: Selection) -> None:
         max_selections=MOST_PANELS,
         format_func=lambda name: cards[name].id if name in cards else f"{name[:40]} (not here)",
         help="The first one is the model of the other pages.",
+        default=models,
         **state.bound("beside", models, take_models),
     )
 
@@ -94,6 +105,7 @@ def _subjects(look: Look, chosen: Selection) -> None:
         max_selections=MOST_PANELS,
         help="f: the backbone. lateral: the decoder's own 1×1. value: aligned pixels as the update would add them. update: what "
         "substitution broadcasts. fused: what is classified.",
+        default=list(chosen.sites),
         **state.bound("sites", list(chosen.sites), take_sites),
     )
 
@@ -104,6 +116,7 @@ def _subjects(look: Look, chosen: Selection) -> None:
         "Categories",
         look.card.classes,
         placeholder="all",
+        default=list(chosen.categories),
         **state.bound("categories", list(chosen.categories), take_categories),
     )
 
@@ -115,21 +128,25 @@ def _projection(chosen: Selection) -> None:
         format_func={**words.PROJECTIONS, "aligned": "aligned"}.__getitem__,
         required=True,
         width="stretch",
+        default=chosen.projection,
         **state.bound("projection", chosen.projection),
     )
     if chosen.projection == "pca":
         return
     with st.container(horizontal=True):
-        st.number_input("Neighbours", 2, 200, **state.bound("neighbours", chosen.neighbours))
+        st.number_input(
+            "Neighbours", 2, 200, chosen.neighbours, **state.bound("neighbours", chosen.neighbours)
+        )
         if chosen.projection != "aligned":
             st.number_input(
                 "Min. distance",
                 0.0,
                 0.99,
+                chosen.min_dist,
                 step=0.05,
                 **state.bound("min_dist", chosen.min_dist),
             )
-        st.number_input("Seed", 0, 999_999, **state.bound("seed", chosen.seed))
+        st.number_input("Seed", 0, 999_999, chosen.seed, **state.bound("seed", chosen.seed))
 
 
 def header(look: Look, download: Callable[[], None]) -> None:

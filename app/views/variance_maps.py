@@ -59,6 +59,11 @@ class Maps:
         return any(task.running for task in self.tasks)
 
     @property
+    def overtaken(self) -> bool:
+        """The tasks ended after the components had been taken for what is shown."""
+        return self.method == "pca" and bool(self.tasks) and all(task.state == "done" for task in self.tasks)
+
+    @property
     def errors(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(task.error for task in self.tasks if task.error is not None))
 
@@ -103,7 +108,7 @@ def maps_of(look: Look, found: tuple[Map, ...]) -> Maps:
     samples = look.samples
     try:
         requests = [request_of(look, i) for i in range(1 if chosen.projection == "aligned" else len(samples))]
-        tasks = tuple(process.projections().ask(request) for request in requests)
+        tasks = tuple(process.projections().ask(request, again=False) for request in requests)
     except LoupeError as error:
         return Maps(found, found, (Refused(str(error)),), "pca")  # pyright: ignore[reportArgumentType]
     if any(task.state != "done" for task in tasks):
@@ -141,6 +146,7 @@ class Refused:
     """Stands for a task that could not be asked for: it has ended before it began."""
 
     error: str
+    key: str = ""
     note: None = None
     running: bool = False
     state: str = "failed"

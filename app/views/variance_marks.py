@@ -31,7 +31,7 @@ NAMES = {"live": "live prototype ★", "memory": "memory row ◆", "tokens": "cl
 class Marks:
     """Of one panel. found: None where nothing shares the site's space, and `said` says why; placed: (x, y, kind, category);
     apart: 1 − cosine to the own category's marker, None where no distance is taken; nearest: which kind that is to; task: of the
-    worker, while it places them."""
+    worker, while it places them and where it failed."""
 
     found: Markers | None
     said: str
@@ -77,13 +77,14 @@ def _placed(
     try:
         if chart.projection.method == "pca":
             return place(chart.projection, sample.features, rows), said, None
-        task = process.projections().ask(placing(request_of(look, place_), chart.projection, rows))
+        request = placing(request_of(look, place_), chart.projection, rows)
+        task = process.projections().ask(request, again=False)
     except LoupeError as error:
         return nowhere, f"markers are left out: {error}", None
     if task.state == "done":
         return cast(np.ndarray, task.result), f"{said}; placed by UMAP's transform", None
     if task.error:
-        return nowhere, f"markers are left out: {str(task.error).rstrip('.')}", None
+        return nowhere, f"markers are left out: {str(task.error).rstrip('.')}", task
     return nowhere, f"{said}; they are being placed", task
 
 

@@ -30,6 +30,7 @@ from engine.pixels import PixelSample
 from engine.resampling import Estimate
 from engine.variance import Spread, spread
 
+NAMED = 6  # categories that a caption names, if there are not more
 SHAPES: tuple[Shape, ...] = ("open", "square", "disc", "cross")  # of the panels, in their order
 
 # field of a category's measures → (its name, its unit, on a logarithmic axis)
@@ -115,7 +116,7 @@ def _drawn(look: Look) -> None:
     found = measures(look)
     for panel, _, why in found:
         if why:
-            st.html(f'<p class="lp-note" data-nothing="1">{html(panel.title)}: {html(why)}.</p>')
+            st.html(f'<p class="lp-note" data-nothing="1">{html(panel.said(why))}.</p>')
     known = [(panel, one) for panel, one, _ in found if one is not None]
     if not known:
         return
@@ -124,6 +125,7 @@ def _drawn(look: Look) -> None:
     st.selectbox(
         "Of each category",
         NUMBERS,
+        NUMBERS.index(look.selection.number),
         format_func=lambda name: MEASURES[name][0],
         label_visibility="collapsed",
         **state.bound("number", look.selection.number),
@@ -151,10 +153,17 @@ def caption(look: Look, one: Spread) -> str:
     sample = look.sample
     assert sample is not None
     return (
-        f"{one.pixels} pixels of {one.images} images of {one.data}, cells of which 75 % or more are one category"
+        f"{_compared(one)}; {one.pixels} pixels of {one.images} images of {one.data}, cells of which "
+        "75 % or more are one category"
         f"{'' if one.labels == 'truth' else ', categories by the prediction'}; silhouette and purity of {one.paired} of them; "
         f"intervals: 95 % over images, {one.resamples} resamples, one training seed; {models_said(look)}."
     )
+
+
+def _compared(one: Spread) -> str:
+    """Between which categories distance, ratio, silhouette and purity are."""
+    names = [one.classes[c] for c in one.distances.categories]
+    return f"{len(names)} categories compared" + (f" ({', '.join(names)})" if len(names) <= NAMED else "")
 
 
 # ---------------------------------------------------------------------------------------------- sheets
@@ -177,7 +186,7 @@ def overall(look: Look, known: list[tuple[Panel, Spread]]) -> ChartSheet:
     low, high = _log_axis(ends)
     return ChartSheet(
         key="variance", title="Variance within ÷ between categories", marks=(Mark("within ÷ between", "square"),),
-        rows=rows, low=low, high=high, unit="of the pixels on show, logarithmic: smaller is purer",
+        rows=rows, low=low, high=high, unit="of the categories compared, logarithmic: smaller is purer",
         caption=caption(look, known[0][1]),
         names=look.names, heads=("ratio (95 %)",), log=True, span="line: 95 % over images", wide=True,
     )  # fmt: skip
@@ -227,7 +236,7 @@ def others(look: Look, known: list[tuple[Panel, Spread]]) -> str:
     """Silhouette and purity of every panel, as a table."""
     rows = "".join(
         f'<tr><th scope="row">{html(panel.title if len(look.cards) > 1 else panel.site)}</th>'
-        f"<td>{html(said(one.silhouette, 2))}</td><td>{html(said(one.purity, 2))}</td></tr>"
+        f"<td>{_whole(said(one.silhouette, 2))}</td><td>{_whole(said(one.purity, 2))}</td></tr>"
         for panel, one in known
     )
     chance = number(known[0][1].purity_chance, 2)
@@ -235,6 +244,12 @@ def others(look: Look, known: list[tuple[Panel, Spread]]) -> str:
         '<table class="lp-table lp-rows lp-quality"><thead><tr><th></th><th scope="col">silhouette (95 %)</th>'
         f'<th scope="col">k-NN purity (95 %), chance {chance}</th></tr></thead><tbody>{rows}</tbody></table>'
     )
+
+
+def _whole(text: str) -> str:
+    """A value with its interval as HTML: where there is no room for both in a line, the interval stands whole below."""
+    value, bracket, rest = text.partition("(")
+    return f'{html(value)}<span class="lp-span-said">{html(bracket + rest)}</span>' if bracket else html(text)
 
 
 def said(one: Estimate, digits: int = 3) -> str:

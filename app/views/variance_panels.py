@@ -40,6 +40,10 @@ class Panel:
     def title(self) -> str:
         return f"{self.model} · {self.site}"
 
+    def said(self, why: str) -> str:
+        """The engine's sentence behind the title, which it may begin with in its own words."""
+        return f"{self.title}: {why.removeprefix(f'{self.model} {self.site}: ').rstrip('.')}"
+
 
 def panels(
     selection: Selection,
@@ -186,6 +190,23 @@ def _in_place(
         return first_of([one.take(kept) for one in found], selection.amount)
 
     return cache.held(key, make)
+
+
+def of_every_category(
+    selection: Selection, whole: Sequence[Panel], drawn: str, picture: Picture
+) -> tuple[PixelSample, ...]:
+    """The same images' pixels of all categories, of panels that have pixels of some.
+
+    Raises:
+        LoupeError: the panels have none in common.
+    """
+    every = replace(selection, categories=())
+    drawn_anew = []
+    for panel in whole:
+        assert panel.card is not None
+        sample = _of_images(every, panel.card, panel.site, drawn, picture)
+        drawn_anew.append(replace(panel, sample=sample))
+    return _in_place(every, drawn_anew, drawn, picture)
 
 
 def sites(

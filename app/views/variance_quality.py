@@ -80,10 +80,16 @@ def _stabilities(look: Look, maps: Maps) -> list[Any]:
     for i, chart in enumerate(maps.shown):
         try:
             request = stability(request_of(look, i), chart.projection)
-            tasks.append(process.projections().ask(request))
+            tasks.append(process.projections().ask(request, again=False))
         except LoupeError:
             tasks.append(None)
     return tasks
+
+
+def _ask(maps: Maps, failed: list[Any]) -> None:
+    for task in failed:
+        process.projections().forget(task.key)
+    state.keep(ASKED, _names(maps))
 
 
 def _names(maps: Maps) -> tuple[str, ...]:
@@ -93,13 +99,14 @@ def _names(maps: Maps) -> tuple[str, ...]:
 def _drawn(look: Look, maps: Maps, tasks: list[Any]) -> None:
     found = qualities(look, maps)
     st.html(table(look, maps, found, [None if task is None else task.result for task in tasks]))
-    for error in dict.fromkeys(task.error for task in tasks if task is not None and task.error):
-        st.html(f'<p class="lp-note">{html(error)}</p>')
-    if maps.method != "pca" and all(task is None for task in tasks):
+    failed = [task for task in tasks if task is not None and task.error]
+    for error in dict.fromkeys(task.error for task in failed):
+        st.html(f'<p class="lp-note">{html(error.rstrip("."))}.</p>')
+    if maps.method != "pca" and (failed or all(task is None for task in tasks)):
         st.button(
             "Stability over seeds",
-            on_click=state.keep,
-            args=(ASKED, _names(maps)),
+            on_click=_ask,
+            args=(maps, failed),
             key="ask stability",
             help="Makes the maps of three other seeds and compares.",
         )

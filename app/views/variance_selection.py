@@ -162,6 +162,7 @@ def photo(look: Look) -> None:
     st.selectbox(
         "Photo of image",
         list(labels),
+        list(labels).index(sample.names[shown]) if sample.names[shown] in labels else 0,
         format_func=lambda name: labels.get(name) or str(name),
         **state.bound("photo", sample.names[shown]),
     )

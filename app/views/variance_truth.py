@@ -98,7 +98,7 @@ def _drawn(look: Look, job: Job) -> None:
     found = found_of(look)
     for panel, _, _, why in found:
         if why:
-            st.html(f'<p class="lp-note" data-nothing="1"><b>{html(panel.title)}</b>: {html(why)}.</p>')
+            st.html(f'<p class="lp-note" data-nothing="1">{html(panel.said(why))}.</p>')
     known = [(panel, sample, modes) for panel, sample, modes, _ in found if modes is not None]
     if not known:
         return

@@ -6,8 +6,9 @@ from typing import Protocol
 
 import streamlit as st
 
-from app import atlases, process, state
+from app import atlases, process
 from app.atlases import Build, Found
+from app.views.polling import once_more, watch
 from app.words import markdown, number, percent
 from engine.atlas import Atlas
 from engine.runtime import ModelCard
@@ -38,26 +39,30 @@ def walk(look: Walked) -> None:
         look.atlas is None and look.found.why is None
     )  # a smaller atlas is somebody's choice: it is not walked on unasked
     if build is None and nothing and atlases.may_begin() and not shelf.busy():
-        build = _begin(card)
-    every = POLL if build is not None and build.running else None
-    st.fragment(_progress, run_every=every)(look)
-
-
-def _begin(card: ModelCard, anew: bool = False) -> Build:
-    return process.atlases().build(card, str(process.engine().device), anew)
-
-
-def _progress(look: Walked) -> None:
-    shelf, card = process.atlases(), look.card
-    build = shelf.build_of(card)
+        _begin(card)
+        build = shelf.build_of(card)
     if build is not None and build.running:
-        with st.container(horizontal=True, vertical_alignment="center", key="walk"):
-            st.progress(min(1.0, build.done / max(1, build.total)), _said(build, look))
-            if not build.stopping:
-                st.button("Stop", on_click=build.stop, key="stop walk")
-        return
-    if build is not None and state.is_news("walk", (id(build), build.running)):
-        st.rerun()  # it has ended: the page shows the atlas, and this part need not be looked at any more
+        watch(
+            lambda: build.running,
+            lambda: build.done / max(1, build.total),
+            lambda: _said(build, look),
+            "walk",
+            ("Stop", build.stop),
+            lambda: build.stopping,
+            POLL,
+        )
+    elif build is not None and shelf.find(card).key != look.found.key:
+        once_more()  # it ended after the page had looked for the atlas
+    else:
+        _offer(look, build)
+
+
+def _begin(card: ModelCard, anew: bool = False) -> None:
+    process.atlases().build(card, str(process.engine().device), anew)
+
+
+def _offer(look: Walked, build: Build | None) -> None:
+    """What is wrong with the atlas, or was with the walk, and a button that makes it, mends it or goes on with it."""
     if build is not None and build.error:  # first: mending may have failed for good
         st.warning(markdown(f"{build.error}."), icon=":material/info:")
         anew = look.found.anew or atlases.beyond_mending(build.error)
@@ -72,9 +77,13 @@ def _progress(look: Walked) -> None:
         label, anew = f"Extend the atlas to {atlases.IMAGES} images", False
     else:
         label, anew = f"Make the atlas: {atlases.IMAGES} images of {atlases.DATA}", False
-    if st.button(label, key="begin walk", help="In the background, at low priority; what is written stays."):
-        _begin(card, anew)
-        st.rerun()
+    st.button(
+        label,
+        on_click=_begin,
+        args=(look.card, anew),
+        key="begin walk",
+        help="In the background, at low priority; what is written stays.",
+    )
 
 
 def again(look: Walked, where: str) -> None:
@@ -82,9 +91,7 @@ def again(look: Walked, where: str) -> None:
     build = process.atlases().build_of(look.card)
     if build is not None and (build.running or build.error):
         return
-    if st.button(MEND, key=f"again {where}"):
-        _begin(look.card)
-        st.rerun()
+    st.button(MEND, on_click=_begin, args=(look.card,), key=f"again {where}")
 
 
 def _said(build: Build, look: Walked) -> str:

@@ -88,7 +88,7 @@ class ChunkWalker:
 
         known: an accumulation beside which weak candidates need not be kept; it holds no image after those being walked.
         """
-        with _side_by_side(self.collector.device) as (submit, threads):
+        with side_by_side(self.collector.device) as (submit, threads):
             waiting: deque[Future[tuple[Partial, list[Row]]] | _End] = deque()
             # Only images before a batch bound it: an atlas may end at any chunk.
             bounds = Bounds.none(self.collector.classes).beside(known())
@@ -129,7 +129,7 @@ class ChunkWalker:
                 if sample.image.shape[:2] != sample.labels.shape:
                     raise LoupeError("its labels are of another size")
             except (LoupeError, OSError, ValueError) as error:
-                skipped.append(Skipped(index, _id_of(self.dataset, index), _reason(error)))
+                skipped.append(Skipped(index, id_of(self.dataset, index), reason(error)))
                 continue
             if group and (len(group) == self.batch or group[0][1].image.shape != sample.image.shape):
                 yield group
@@ -140,7 +140,7 @@ class ChunkWalker:
 
 
 @contextmanager
-def _side_by_side(device: torch.device) -> Iterator[tuple[Callable[..., Any], int]]:
+def side_by_side(device: torch.device) -> Iterator[tuple[Callable[..., Any], int]]:
     """(submit, threads). On a CPU each thread runs whole batches on one core: that uses the cores better than all of them in one
     operation after the other, and sums do not depend on their number. Beside a GPU one batch is counted while the next is on it.
     """
@@ -155,11 +155,11 @@ def _side_by_side(device: torch.device) -> Iterator[tuple[Callable[..., Any], in
         torch.set_num_threads(cores)  # else every thread to come would have one as well
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """In one line; what has no words has a kind."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _id_of(dataset: Any, index: int) -> str:
+def id_of(dataset: Any, index: int) -> str:
     name = getattr(dataset, "id_of", None)
     return str(index) if name is None else name(index)

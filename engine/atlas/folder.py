@@ -89,6 +89,17 @@ def size_of(folder: Path) -> int:
     return 0
 
 
+def rows_of(folder: Path) -> int | None:
+    """Pixels that the atlas in a folder keeps of each category at most, also where its walk was interrupted; None where there is
+    none that can be read."""
+    with contextlib.suppress(LoupeError):
+        return read_manifest(folder)[0].rows
+    try:
+        return int((metadata_of(folder / STATE) or {})["identity"]["rows"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def manifest_bytes(manifest: Manifest, digests: dict[str, str]) -> bytes:
     return json.dumps({"manifest": manifest.json(), "files": digests}, indent=1).encode()
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from engine.atlas.chunks import CHUNK, SEED, Chunk, ChunkWalker, batch_for
-from engine.atlas.folder import FORMAT, clear, locked, sweep
+from engine.atlas.folder import FORMAT, clear, locked, rows_of, sweep
 from engine.atlas.memory_effect import WALKED as EFFECT_IMAGES
 from engine.atlas.memory_effect import effects
 from engine.atlas.partial import merge
@@ -66,7 +66,8 @@ def build(
         segmenter: the model; left in evaluation mode on `device`.
         card: which model it is.
         batch: images at a time; by default what suits the device.
-        rows: of the reservoir per category; by default as many as fit `RESERVOIR_BYTES`, at most `ROWS`.
+        rows: of the reservoir per category; by default what the folder's atlas has, else as many as fit
+            `RESERVOIR_BYTES`, at most `ROWS`.
         stop: asked after every chunk.
         memory_effects: run the decoder again with other memory banks, on the first images.
         anew: throw away what the folder holds of an atlas first.
@@ -90,8 +91,9 @@ def build(
             sweep(folder)
             if anew:
                 clear(folder)
+            kept = rows or rows_of(folder)  # an atlas that grows keeps its reservoir
             walk = _Walk(
-                segmenter, card, dataset, folder, count, device, batch or batch_for(device), rows, seed
+                segmenter, card, dataset, folder, count, device, batch or batch_for(device), kept, seed
             )
             return walk.run(progress, stop, chunks, memory_effects and segmenter.spec.remembers)
     except OSError as error:
@@ -132,7 +134,7 @@ class _Walk:
             sites=sites,
             seed=seed,
             rows=rows or min(ROWS, most),
-            versions=_versions(),
+            versions=versions(),
             format=FORMAT,
         )
 
@@ -263,7 +265,7 @@ def _layout(segmenter: Any) -> tuple[tuple[str, ...], dict[str, Site]]:
     return stages, sites
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     import timm
 
     return {

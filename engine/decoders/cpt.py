@@ -19,147 +19,25 @@ pixels carry the same mask head as an auxiliary if asked: trained, read by nothi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from dataclasses import replace
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from timm.layers import LayerNorm2d  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor, nn
 
-from engine.attention import attend
-from engine.decoders.decoder import Decoder, Prediction
+from engine.decoders.block import AttentiveUpdate, InterpolatedUpdate, ReconstructionBlock
+from engine.decoders.decoder import Decoder, Parts, Prediction, Rerun
 from engine.decoders.layers import ConvNormRelu
-from engine.decoders.prototypes import (
-    CategoryPrototypes,
-    MaskHead,
-    MemoryBank,
-    PixelSources,
-    RememberedPrototypes,
-)
-from engine.decoders.query_update import BilinearUpdate, QueryUpdate
+from engine.decoders.prototypes import UNEDITED, MemoryBank
+from engine.edits.plan import Plan
 from engine.errors import LoupeError
 from engine.guidance import Cuts
 from engine.shapes import Float
 from engine.stage import SourceKind, Stage
 from engine.trace import Pyramid, Trace
 
-NORM_EPS = 1e-6
 STAGE_NAMES = ("stride4", "stride8", "stride16")  # of block 0, 1, 2
-
-
-class BlockMLP(nn.Sequential):
-    """1×1 C → 4C, depthwise 3×3, GELU (erf), 1×1 4C → C."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.expand = nn.Conv2d(channels, 4 * channels, 1)
-        self.depthwise = nn.Conv2d(4 * channels, 4 * channels, 3, padding=1, groups=4 * channels)
-        self.gelu = nn.GELU()
-        self.project = nn.Conv2d(4 * channels, channels, 1)
-
-
-class AttentiveUpdate(nn.Module):
-    """Fine queries read sources of any attentive kind: Q-UP."""
-
-    def __init__(
-        self, kind: SourceKind, channels: int, classes: int, heads: int, memory_share: float, auxiliary: bool
-    ) -> None:
-        super().__init__()
-        self.kind: SourceKind = kind
-        self.weights = QueryUpdate(channels, heads)
-        self.sources = {
-            "pixels": lambda: PixelSources(channels),
-            "prototypes": lambda: CategoryPrototypes(channels, classes),
-            "memory": lambda: RememberedPrototypes(channels, classes, memory_share),
-        }[kind]()
-        self.auxiliary = MaskHead(channels, classes) if auxiliary and kind == "pixels" else None
-
-    @property
-    def memory(self) -> MemoryBank | None:
-        return getattr(self.sources, "memory", None)
-
-    def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor | None, dict[str, Any]]:
-        """(update (b, C, h, w), mask logits or None, the fields of a Stage that belong to the update)."""
-        grid = (low.shape[-2], low.shape[-1])
-        query = self.weights.query(low)
-        sources = self.sources(high)
-        key, value = self.weights.keys_values(sources.vectors)
-        update = self.weights.merge(attend(query, key, value), grid)
-        masks = self.auxiliary(high) if self.auxiliary is not None and self.training else sources.mask_logits
-        fields = {
-            "query": query,
-            "key": key,
-            "value": value,
-            "blended": sources.vectors,
-            "aligned": sources.aligned,
-            "assignment": sources.assignment,
-            "prototypes": sources.prototypes,
-            "mask_logits": sources.mask_logits,
-            "memory": sources.memory,
-        }
-        return update, masks, fields
-
-
-class InterpolatedUpdate(nn.Module):
-    """Every fine pixel reads its four nearest sources: the ablation, in the same shell."""
-
-    kind: SourceKind = "bilinear"
-    memory: MemoryBank | None = None
-
-    def __init__(self, channels: int, classes: int, auxiliary: bool) -> None:
-        super().__init__()
-        self.weights = BilinearUpdate(channels)
-        self.auxiliary = MaskHead(channels, classes) if auxiliary else None
-
-    def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor | None, dict[str, Any]]:
-        update = self.weights(high, (low.shape[-2], low.shape[-1]))
-        masks = self.auxiliary(high) if self.auxiliary is not None and self.training else None
-        pixels = rearrange(high, "b c y x -> b (y x) c")
-        none = dict.fromkeys(("query", "key", "aligned", "assignment", "prototypes", "mask_logits", "memory"))
-        return update, masks, {**none, "value": pixels.unsqueeze(1), "blended": pixels}
-
-
-class ReconstructionBlock(nn.Module):
-    """x = update(LN(low), LN(high)) + low;  out = MLP(LN(x)) + x."""
-
-    def __init__(self, name: str, channels: int, update: AttentiveUpdate | InterpolatedUpdate) -> None:
-        super().__init__()
-        self.name = name
-        self.norm_low = LayerNorm2d(channels, eps=NORM_EPS)
-        self.norm_high = LayerNorm2d(channels, eps=NORM_EPS)
-        self.norm_mlp = LayerNorm2d(channels, eps=NORM_EPS)
-        self.update = update
-        self.mlp = BlockMLP(channels)
-
-    def finish(self, update: Tensor, low: Tensor) -> Tensor:
-        """Residual and MLP: from the update to the block's output."""
-        x = update + low
-        return self.mlp(self.norm_mlp(x)) + x
-
-    def forward(self, low: Tensor, high: Tensor, keep: bool) -> tuple[Tensor, Tensor | None, Stage | None]:
-        update, masks, fields = self.update(self.norm_low(low), self.norm_high(high))
-        out = self.finish(update, low)
-        if not keep:
-            return out, masks, None
-        weights, memory = self.update.weights, self.update.memory
-        stage = Stage(
-            name=self.name,
-            sources=self.update.kind,
-            grid=(low.shape[-2], low.shape[-1]),
-            source_grid=(high.shape[-2], high.shape[-1]),
-            heads=weights.heads,
-            memory_share=0.0 if memory is None else memory.memory_share,
-            residual=low,
-            update=update,
-            out=out,
-            value_weight=weights.value_weight(),
-            value_bias=weights.value_bias(),
-            output_weight=weights.output_weight(),
-            output_bias=weights.output_bias(),
-            **fields,
-        )
-        return out, masks, stage
 
 
 class CPTDecoder(Decoder):
@@ -248,6 +126,81 @@ class CPTDecoder(Decoder):
         pooled = self.pool(pyramid.levels[3])
         return self.classify(fused, pooled), tuple(masks), tuple(stages), fused, pooled, top
 
+    def rerun(self, base: Trace, plan: Plan, parts: Parts | None = None) -> Rerun:
+        """An edited run from an unedited one: its queries, earlier stages and their parts of the fusion are kept.
+
+        base: batched and itself unedited; with b = 1 the plan's tensors may hold many variants of the one image, and then
+        everything that comes back has their b. parts: `parts(base)`, where the caller keeps them. When the edits change no
+        update, the logits are the base's own.
+
+        Raises:
+            ValueError: `base` was edited: its queries are not the model's.
+        """
+        if base.edits:
+            raise ValueError("edits are applied to an unedited trace, all at once")
+        high = base.laterals[3]
+        stages, anew = [], []
+        for i, before in zip((2, 1, 0), base.stages, strict=True):
+            edit = plan.stages.get(before.name)
+            if edit is None and not anew:
+                stages.append(before)
+                high = before.out
+                continue
+            # Under autograd everything is computed: what is kept has no history.
+            same = before if not anew and not torch.is_grad_enabled() else None
+            _, _, stage = self.blocks[i](before.residual, high, True, edit or UNEDITED, before.query, same)
+            if stage.update is not before.update:
+                anew.append(before.name)
+            stages.append(stage)
+            high = stage.out
+        if not anew:
+            return Rerun(replace(base, stages=tuple(stages)), ())
+        kept = len(stages) - len(anew)
+        grid = stages[-1].grid
+        before = (self._sums(base, kept) if parts is None else parts)[kept]
+        fused = self.fuse_again(before, [stage.out for stage in stages[kept:]], grid)
+        base = base.repeated(len(fused))
+        assert base.pooled is not None
+        logits = self.classify_again(fused, base.pooled[..., None, None]).float()
+        stages = (stage.repeated(len(fused)) for stage in stages)
+        return Rerun(
+            replace(base, logits=logits, stages=tuple(stages), fused=fused), (*anew, "fusion", "classifier")
+        )
+
+    def parts(self, base: Trace) -> Parts:
+        """What the top, and the top with one and with two levels (coarse → fine), add to the fused map before its norm.
+
+        Three maps (b, C, h, w). The fusion is linear up to its norm, so an edited run computes the parts of changed levels alone.
+        """
+        return self._sums(base, len(base.stages) - 1)
+
+    def _sums(self, base: Trace, levels: int) -> Parts:
+        """The top's part of the fused map, and its running sums with those of the coarsest `levels` levels."""
+        grid = base.stages[-1].grid
+        sums = [self._fuse_part(base.laterals[3], 0, grid)]
+        for i, stage in enumerate(base.stages[:levels]):
+            sums.append(sums[-1] + self._fuse_part(stage.out, 1 + i, grid))
+        return tuple(sums)
+
+    def _fuse_part(self, x: Tensor, level: int, grid: tuple[int, int]) -> Float[Tensor, "b c h w"]:
+        """level 0: lateral_3; 1, 2, 3: the blocks' outputs, coarse → fine, smoothed here."""
+        x = x if level == 0 else self.smooth[3 - level](x)
+        if x.shape[-2:] != grid:
+            x = F.interpolate(x, size=grid, mode="bilinear", align_corners=False)
+        channels = x.shape[1]
+        weight = self.fuse_conv.conv.weight[:, level * channels : (level + 1) * channels]
+        return F.conv2d(x, weight, padding=1)
+
+    def fuse_again(
+        self, before: Float[Tensor, "_ c h w"], outs: Sequence[Tensor], grid: tuple[int, int]
+    ) -> Float[Tensor, "b c h w"]:
+        """The fused map from the sum of the kept levels' parts and the outputs (coarse → fine) of the changed ones."""
+        total = before
+        for i, out in enumerate(outs, start=1 + len(STAGE_NAMES) - len(outs)):
+            part = self._fuse_part(out, i, grid)
+            total = part.add_(total)  # the part is ours; `before` may be kept
+        return self.fuse_conv.relu(self.fuse_conv.bn(total))
+
     def fuse(self, top: Tensor, outs: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
         """lateral_3 and the smoothed block outputs (coarse → fine) on the finest grid, fused."""
         grid = outs[-1].shape[-2:]
@@ -267,6 +220,12 @@ class CPTDecoder(Decoder):
         """Logits of the fused map beside the broadcast pool (b, p, 1, 1)."""
         h, w = fused.shape[-2:]
         return self.classifier(self.dropout(torch.cat([fused, pooled.expand(-1, -1, h, w)], dim=1)))
+
+    def classify_again(self, fused: Tensor, pooled: Tensor) -> Float[Tensor, "b k h w"]:
+        """The same in evaluation mode, without laying the pool out over the grid: it adds one number to each category."""
+        channels, weight = fused.shape[1], self.classifier.weight
+        pool = F.conv2d(pooled, weight[:, channels:], self.classifier.bias)
+        return F.conv2d(fused, weight[:, :channels]).add_(pool)
 
     def memory_banks(self) -> list[MemoryBank]:
         """The banks, coarse → fine like a trace's stages; empty without memory."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
+from engine.edits.plan import Plan
+from engine.errors import LoupeError
 from engine.guidance import Cuts
 from engine.shapes import Float
 from engine.trace import Pyramid, Trace
@@ -23,6 +25,17 @@ class Prediction(NamedTuple):
         Tensor, ...
     ] = ()  # per block, coarse → fine, (b, k, y_i, x_i); empty without a mask head
     guide_logits: Float[Tensor, "b k y x"] | None = None  # of the guide branch, where there is one
+
+
+Parts = tuple[Tensor, ...]
+"""What a decoder keeps of an unedited run, beyond its trace, so that edited ones are cheap; its own to read."""
+
+
+class Rerun(NamedTuple):
+    """An edited run."""
+
+    trace: Trace
+    anew: tuple[str, ...]  # what was computed anew; the rest is the unedited run's
 
 
 class Decoder(nn.Module):
@@ -43,6 +56,20 @@ class Decoder(nn.Module):
     def trace(self, features: Pyramid | Sequence[Tensor]) -> Trace:
         """The same path, with everything kept."""
         raise NotImplementedError
+
+    def parts(self, base: Trace) -> Parts:
+        """What `rerun` profits from being given; empty where there is nothing."""
+        return ()
+
+    def rerun(self, base: Trace, plan: Plan, parts: Parts | None = None) -> Rerun:
+        """An edited run from an unedited batched one: only what comes after the edits is computed.
+
+        Raises:
+            LoupeError: no edit reaches this decoder.
+        """
+        raise LoupeError(
+            "this decoder has neither stages that read sources nor class tokens: nothing can be edited"
+        )
 
     def separate_parameters(self) -> list[nn.Parameter]:
         """Parameters that a loss of their own trains, and no other loss; empty where every loss reaches everything."""

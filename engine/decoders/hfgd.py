@@ -20,6 +20,7 @@ Dropout2d stands before each classification, drawn for the guide first, so that 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,8 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.decoders.context import ContextEncoder
-from engine.decoders.decoder import Decoder, Prediction
+from engine.decoders.decoder import Decoder, Parts, Prediction, Rerun
 from engine.decoders.semantic_fpn import Skips, Upsampler
+from engine.edits import applying
+from engine.edits.plan import Plan
 from engine.guidance import CLOSED, OPEN, Cuts, Guidance
 from engine.shapes import Float
 from engine.trace import Pyramid, Trace
@@ -63,6 +66,10 @@ class ClassTokens(nn.Module):
     def forward(self, features: Float[Tensor, "b c h w"], factor: float = 1.0) -> Float[Tensor, "b k h w"]:
         """Logits of a map; `factor` multiplies the tokens' gradient."""
         return F.conv2d(features, soft_stop(self.weight, factor)[:, :, None, None])
+
+
+def _classified(features: Float[Tensor, "b c h w"], tokens: Float[Tensor, "k c"]) -> Float[Tensor, "b k h w"]:
+    return F.conv2d(features, tokens[:, :, None, None]).float()
 
 
 class HFGDDecoder(Decoder):
@@ -162,6 +169,23 @@ class HFGDDecoder(Decoder):
             high=high,
             guidance=guidance,
         )
+
+    def rerun(self, base: Trace, plan: Plan, parts: Parts | None = None) -> Rerun:
+        """What edited tokens classify, classified anew; the maps themselves know nothing of tokens."""
+        if base.guidance is None:
+            return super().rerun(base, plan, parts)
+        guidance, anew = base.guidance, []
+        tokens = applying.edited_tokens(self.tokens.weight.detach(), plan.tokens, "guide")
+        if not torch.equal(tokens, guidance.tokens):
+            guide = _classified(guidance.high, tokens)
+            guidance = replace(guidance, tokens=tokens, guide_logits=guide)
+            anew.append("guide")
+        classifier = applying.edited_tokens(self.classifier.weight.detach(), plan.tokens, "upsampler")
+        if not torch.equal(classifier, guidance.classifier):
+            logits = _classified(guidance.upsampled, classifier)
+            guidance = replace(guidance, classifier=classifier, upsampler_logits=logits)
+            anew.append("classifier")
+        return Rerun(replace(base, logits=guidance.upsampler_logits, guidance=guidance), tuple(anew))
 
     def separate_parameters(self) -> list[nn.Parameter]:
         """The upsampler's: with a guide, L_u alone trains them."""

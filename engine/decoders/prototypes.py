@@ -26,8 +26,11 @@ import torch.nn.functional as F
 from einops import einsum, rearrange
 from torch import Tensor, nn
 
+from engine.edits import applying
+from engine.edits.plan import StageEdit
 from engine.shapes import Float
 
+UNEDITED = StageEdit()
 GROUPS = 4  # of every grouped 1×1 convolution, whatever the number of heads  [author]
 
 
@@ -78,8 +81,16 @@ class MemoryBank(nn.Module):
             )
         self.bank.copy_(F.normalize(features[:, :channels].to(self.bank), dim=-1).unsqueeze(0))
 
-    def blend(self, prototypes: Float[Tensor, "b k c"]) -> Float[Tensor, "b k c"]:
-        return (1 - self.memory_share) * prototypes + self.memory_share * self.bank.to(prototypes.dtype)
+    def blend(
+        self,
+        prototypes: Float[Tensor, "b k c"],
+        bank: Float[Tensor, "k c"] | None = None,
+        memory_share: float | None = None,
+    ) -> Float[Tensor, "b k c"]:
+        """(1 − μ)P + μM; M and μ are the bank's own unless others are given."""
+        mu = self.memory_share if memory_share is None else memory_share
+        rows = self.bank[0] if bank is None else bank
+        return (1 - mu) * prototypes + mu * rows.to(prototypes.dtype)
 
     @torch.no_grad()
     def update(self, prototypes: Float[Tensor, "b k c"]) -> None:
@@ -110,8 +121,10 @@ class PixelSources(nn.Module):
         super().__init__()
         self.align = nn.Conv2d(channels, channels, 1, groups=GROUPS, bias=False)
 
-    def forward(self, high: Float[Tensor, "b c y x"]) -> Sources:
-        aligned = self.align(high)
+    def forward(
+        self, high: Float[Tensor, "b c y x"], edit: StageEdit = UNEDITED, known: Sources | None = None
+    ) -> Sources:
+        aligned = self.align(high) if known is None or known.aligned is None else known.aligned
         return Sources(rearrange(aligned, "b c y x -> b (y x) c"), aligned=aligned)
 
 
@@ -123,10 +136,31 @@ class CategoryPrototypes(nn.Module):
         self.mask = MaskHead(channels, classes)
         self.align = nn.Conv2d(channels, channels, 1, groups=GROUPS, bias=False)
 
-    def forward(self, high: Float[Tensor, "b c y x"]) -> Sources:
-        mask_logits, aligned = self.mask(high), self.align(high)
-        assignment = spatial_softmax(mask_logits)
-        prototypes = average(assignment, aligned)
+    def forward(
+        self, high: Float[Tensor, "b c y x"], edit: StageEdit = UNEDITED, known: Sources | None = None
+    ) -> Sources:
+        return self.live(high, edit, None, known)
+
+    def live(
+        self,
+        high: Float[Tensor, "b c y x"],
+        edit: StageEdit,
+        bank: Float[Tensor, "k c"] | None,
+        known: Sources | None,
+    ) -> Sources:
+        """The image's prototypes as the only sources; `bank` is what an edit may replace them by."""
+        if known is None or known.mask_logits is None or known.aligned is None:
+            mask_logits, aligned = self.mask(high), self.align(high)
+        else:
+            mask_logits, aligned = known.mask_logits, known.aligned
+        if known is None or edit.hidden is not None or edit.truth is not None:
+            assignment = applying.assign(spatial_softmax(applying.hide(mask_logits, edit)), edit)
+            assignment, aligned = applying.as_many(assignment, aligned)
+            prototypes = average(assignment, aligned)
+        else:
+            assignment, prototypes = known.assignment, known.prototypes
+            assert assignment is not None and prototypes is not None
+        assignment, prototypes = applying.move_rows(assignment, prototypes, aligned, bank, edit)
         return Sources(prototypes, mask_logits, assignment, aligned, prototypes)
 
 
@@ -139,11 +173,13 @@ class RememberedPrototypes(CategoryPrototypes):
         super().__init__(channels, classes)
         self.memory = MemoryBank(classes, channels, memory_share)
 
-    def forward(self, high: Float[Tensor, "b c y x"]) -> Sources:
-        live = super().forward(high)
+    def forward(
+        self, high: Float[Tensor, "b c y x"], edit: StageEdit = UNEDITED, known: Sources | None = None
+    ) -> Sources:
         # The bank changes in place below (in training), so what is handed out is a copy.
-        before = self.memory.bank[0].clone()
-        blended = self.memory.blend(live.vectors)
+        before = applying.edited_bank(self.memory.bank[0].clone(), edit)
+        live = self.live(high, edit, before, known)
+        blended = self.memory.blend(live.vectors, before, edit.memory_share)
         if self.training:
             self.memory.update(live.vectors)
         return live._replace(vectors=blended, memory=before)

@@ -22,7 +22,9 @@ from app.views.compare_sides import Look, Missing, Side
 from app.words import number
 from engine import metrics
 from engine.images import cell
-from tests.app.pages import address, html_of, run_with
+from tests.app import pages
+from tests.app.pages import address, html_of, page_of, settled
+from tests.stand_ins import save
 
 pytestmark = pytest.mark.usefixtures("stand_ins")
 
@@ -33,23 +35,8 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numbers, "LARGE", 0)
 
 
-def script() -> None:
-    from app.views import compare
-
-    compare.render()
-
-
 def opened(**params: str) -> AppTest:
-    return run_with(AppTest.from_function(script, default_timeout=120), **params)
-
-
-def finished(page: AppTest) -> AppTest:
-    """The page once what it measures beside itself is there."""
-    for job in list(process.jobs()._jobs.values()):
-        job.wait(120)
-    page.run()
-    assert not page.exception, page.exception
-    return page
+    return pages.opened("compare", **params)
 
 
 def look_of(*models: str, **fields) -> Look:
@@ -186,7 +173,7 @@ def test_what_the_viewers_report_reaches_the_address():
 
 def test_the_table_says_what_was_measured(monkeypatch):
     monkeypatch.setattr(numbers, "LARGE", 256 * 256)
-    page = finished(opened(models="cpt,bilinear"))
+    page = settled(opened(models="cpt,bilinear"))
     body = html_of(page)
     look = look_of("cpt", "bilinear", picture=process.gallery().get(address(page)["image"]))
     for side in look.sides:
@@ -210,18 +197,9 @@ def test_without_ground_truth_nothing_is_said_of_it():
 @pytest.fixture
 def other_names(stand_ins, other_models):
     """A model that knows two of the demo world's categories, in another order, and one of its own."""
-    import torch
-
-    from engine import checkpoints
-    from engine.segmenter import SegmenterSpec, build
-
     (other_models / "cpt.safetensors").write_bytes((stand_ins / "cpt.safetensors").read_bytes())
     for name, classes in (("mine", ("tree", "lamp", "sky")), ("alien", ("a", "b"))):
-        torch.manual_seed(1)
-        spec = SegmenterSpec(
-            backbone="mobilenetv4_conv_small_050", classes=classes, sources="pixels", channels=16
-        )
-        checkpoints.save(other_models / f"{name}.safetensors", build(spec), provenance={"recipe": "other"})
+        save(other_models, name, seed=1, recipe="other", sources="pixels", classes=classes)
 
 
 @pytest.mark.usefixtures("other_names")
@@ -305,29 +283,12 @@ def test_a_figure_is_drawn_without_pins_and_with_any_marks(marks):
 
 
 def test_inspect_sends_models_without_a_query_update_elsewhere(stand_ins, other_models):
-    import torch
-
-    from engine import checkpoints
-    from engine.segmenter import SegmenterSpec, build
-
-    def inspect_script() -> None:
-        from app.views import inspect
-
-        inspect.render()
-
-    torch.manual_seed(1)
-    spec = SegmenterSpec(
-        backbone="mobilenetv4_conv_small_050", classes=("sky", "tree"), method="hfgd", channels=16
-    )
-    checkpoints.save(other_models / "hfgd.safetensors", build(spec), provenance={"recipe": "other"})
-    page = AppTest.from_function(inspect_script, default_timeout=60)
+    save(other_models, "hfgd", seed=1, recipe="other", method="hfgd", classes=("sky", "tree"))
+    page = page_of("inspect")
     page.run()
     assert "No model here has a query update" in page.info[0].value
     (other_models / "cpt.safetensors").write_bytes((stand_ins / "cpt.safetensors").read_bytes())
-    page = AppTest.from_function(inspect_script, default_timeout=60)
-    page.query_params["model"] = "hfgd"
-    page.run()
-    assert not page.exception
+    page = pages.opened("inspect", model="hfgd")
     (warning,) = page.warning
     assert (
         "hfgd has no query update; cpt is shown. Its guidance is on the Guidance page."

@@ -10,6 +10,9 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from app.selection import (
+    ABLATIONS,
+    AUDIT,
+    AUDITED,
     BANKS,
     COLOURS,
     COMPARE,
@@ -33,11 +36,15 @@ from app.selection import (
     READINGS,
     RELATIVES,
     SCALES,
+    SCORES,
     SECTIONS,
     SHOWS,
     SITES,
+    SLICES,
+    SURGERY,
     THIRDS,
     VARIANCE,
+    WHATS,
     Page,
     Selection,
     adopt,
@@ -111,6 +118,14 @@ def some(seed: int) -> Selection:
         smallest=draw.choice([0, 20]),
         at=draw.randrange(4),
         named=("sails", "", "a, b")[: draw.choice([0, 1, 3])],
+        score=draw.choice(SCORES),
+        slices=draw.choice(SLICES),
+        data=draw.choice(["scenes-val", "ö, x"]),
+        audited=draw.choice(AUDITED),
+        edits=draw.choice(["", "ablate,tree,,stride4;update", "ablate,a%2Cb"]),
+        what=draw.choice(WHATS),
+        region=draw.choice(["", "2x3-1.1.2.2"]),
+        ablation=draw.choice(ABLATIONS),
     )
 
 
@@ -120,7 +135,7 @@ def kept(selection: Selection, page: Page) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    "page", [INSPECT, COMPARE, GUIDANCE, PROTOTYPES, VARIANCE], ids=lambda page: page.key
+    "page", [INSPECT, COMPARE, GUIDANCE, PROTOTYPES, VARIANCE, AUDIT, SURGERY], ids=lambda page: page.key
 )
 @pytest.mark.parametrize("seed", range(100))
 def test_a_link_says_the_whole_selection(seed, page):
@@ -180,7 +195,7 @@ def test_the_viewers_settings_and_the_selections_are_the_same():
 def test_every_field_is_in_the_link():
     assert len(PARAMETERS) == len(set(PARAMETERS)) == len(fields(Selection))
     spelled = set()
-    for page in (INSPECT, COMPARE, GUIDANCE, PROTOTYPES, VARIANCE):
+    for page in (INSPECT, COMPARE, GUIDANCE, PROTOTYPES, VARIANCE, AUDIT, SURGERY):
         written = set(to_params(replace(some(1), pins=((1, 2),)), page))
         assert written == set(page.parameters)
         spelled |= written

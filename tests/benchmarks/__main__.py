@@ -17,7 +17,18 @@ from typing import Any
 from engine import LoupeError
 from engine.bench import MEASUREMENTS, run
 from engine.terminal import figure, table
-from tests.benchmarks import atlas, click, compare, hover, projection, prototypes, scatter, variance_page
+from tests.benchmarks import (
+    atlas,
+    audit,
+    click,
+    compare,
+    hover,
+    projection,
+    prototypes,
+    scatter,
+    surgery,
+    variance_page,
+)
 
 
 def hover_rows() -> list[dict[str, Any]]:
@@ -214,6 +225,38 @@ def variance_rows() -> list[dict[str, Any]]:
     ]
 
 
+def surgery_rows() -> list[dict[str, Any]]:
+    """One more list of edits over prepared scenes, against the share of an evaluation that depends on it."""
+    found = surgery.run()
+    ready = f"; the first walk, which prepares {found['kept_mib']} MiB, {found['first_s']} s"
+    return [
+        {
+            "name": f"surgery over {found['images']} scenes, {row['edit']}",
+            "measured": row["edited_s"],
+            "against": row["floor_s"],
+            "unit": "s",
+            "bound": found["target_ratio"],
+            "note": f"against {row['share']} of an evaluation, {found['evaluation_s']} s, its share of the multiply-adds{ready}",
+        }
+        for row in found["edits"]
+    ]
+
+
+def audit_rows() -> list[dict[str, Any]]:
+    """The scores of many pixels against the traces alone of their images."""
+    found = audit.run()
+    return [
+        {
+            "name": f"audit, {audit.MODEL}, {found['pixels']} pixels",
+            "measured": found["audit_s"],
+            "against": found["traces_s"],
+            "unit": "s",
+            "bound": found["target_ratio"],
+            "note": f"against the traces alone of {found['images']} images; without deletion",
+        }
+    ]
+
+
 def main() -> int:
     """Prints the table; 1 with one line on stderr when something cannot be measured."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
@@ -223,10 +266,12 @@ def main() -> int:
     asked = parser.parse_args()
     others: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "atlas": atlas_rows,
+        "audit": audit_rows,
         "prototypes": prototypes_rows,
         "hover": hover_rows,
         "compare": compare_rows,
         "variance": variance_rows,
+        "surgery": surgery_rows,
         "scatter": scatter_rows,
         "projection": projection_rows,
         "click": click_rows,

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.benchmarks.hover import MOVES, WARM_UP, spent
+from tests.benchmarks.hover import MOVES, follow
+from tests.benchmarks.serving import chromium
 
 SIZE = 512
 MODELS = ("cpt", "bilinear", "qup", "hfgd")
@@ -24,25 +25,17 @@ def run(moves: int = MOVES, size: int = SIZE) -> dict[str, Any]:
 
     Raises LookupError without a browser or with too few models.
     """
-    from playwright.sync_api import sync_playwright
-
     from engine import Engine
     from tests.browser.viewer_harness.server import serve
-    from tests.conftest import BROWSER_FLAGS, find_chromium
 
-    executable = find_chromium()
-    if executable is None:
-        raise LookupError("no Chromium on the path")
     engine = Engine()
     known = engine.models()
     names = [name if name in known else STAND_IN for name in MODELS]
     if any(name not in known for name in names):
         raise LookupError(f"Compare is measured with {', '.join(MODELS)}: they are not all in assets/models")
-    with serve() as harness, sync_playwright() as playwright:
+    with chromium() as browser, serve() as harness:
         _add(harness, engine, names, size)
-        browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
         measured = _measure(browser, harness, moves)
-        browser.close()
     return {**measured, "models": names, "size": size, "target_ms": TARGET_MS}
 
 
@@ -73,35 +66,18 @@ def _add(harness, engine, names: list[str], size: int) -> None:
 
 def _measure(browser, harness, moves: int) -> dict[str, Any]:
     page = browser.new_page(viewport={"width": 1400, "height": 950})
-    requests: list[str] = []
     page.goto(harness.url("compare"))
     page.wait_for_selector("[data-ready][data-loaded]")
     page.wait_for_timeout(500)
     box = page.locator(".frame").nth(1).bounding_box()
-
-    def move(index: int) -> None:
-        u, v = (index * 0.0137 + 0.05) % 0.9 + 0.05, (index * 0.0071 + 0.1) % 0.9 + 0.05
-        page.mouse.move(box["x"] + u * box["width"], box["y"] + v * box["height"])
-        page.wait_for_timeout(40)
-
-    for index in range(WARM_UP):
-        move(index)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_timeout(500)
     shown = page.evaluate("__loupe.panes.filter((one) => one.values).length")
     if shown != len(MODELS):
         raise LookupError(f"only {shown} of {len(MODELS)} viewers follow the pointer")
-    page.evaluate("__loupe.timings.length = 0")
-    page.on("request", lambda request: requests.append(request.url))
-    for index in range(moves):
-        move(WARM_UP + index)
-    timings = page.evaluate("__loupe.timings.filter((one) => one.painted)")
+    found = follow(page, box, moves, pause_ms=40)
     page.close()
-    return {
-        "moves": len(timings),
-        "painted_ms": spent(timings, "handled", "painted"),
-        "work_ms": spent(timings, "began", "drawn"),
-        "waited_ms": spent(timings, "event", "painted"),
-        "requests_per_move": len(requests) / max(1, len(timings)),
-    }
+    return found
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.serving import chromium
+
 MOVES = 300
 WARM_UP = 40
 SIZES = (512, 1024)
@@ -27,23 +29,15 @@ TARGET_MS = 8.0
 
 def run(moves: int = MOVES, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
     """{"rows": [one dict for each size and model], "target_ms": 8.0}; raises LookupError without a browser."""
-    from playwright.sync_api import sync_playwright
-
     from engine import Engine
     from tests.browser.viewer_harness.server import serve
-    from tests.conftest import BROWSER_FLAGS, find_chromium
 
-    executable = find_chromium()
-    if executable is None:
-        raise LookupError("no Chromium on the path")
-    engine = Engine()
-    with serve() as harness, sync_playwright() as playwright:
+    with chromium() as browser, serve() as harness:
+        engine = Engine()
         for size in sizes:
             for model in MODELS:
                 _add(harness, engine, f"{model} {size}²", model, size)
-        browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
         rows = [_measure(browser, harness, name, moves) for name in harness.data]
-        browser.close()
     return {"rows": rows, "target_ms": TARGET_MS}
 
 
@@ -61,16 +55,25 @@ def _add(harness, engine, name: str, model: str, size: int) -> None:
 
 def _measure(browser, harness, name: str, moves: int) -> dict[str, Any]:
     page = browser.new_page(viewport={"width": 1400, "height": 950})
-    requests: list[str] = []
     page.goto(harness.url(name))
     page.wait_for_selector('[data-loaded="1"]')
     page.wait_for_timeout(500)
-    box = page.locator(".frame").bounding_box()
+    found = follow(page, page.locator(".frame").bounding_box(), moves, pause_ms=20)
+    page.close()
+    return {"name": name, **found}
+
+
+def follow(page, box: dict[str, float], moves: int, pause_ms: int) -> dict[str, Any]:
+    """Moves the pointer over the whole box, `pause_ms` between two moves, and reads what the page has noted of each.
+
+    {"moves", "painted_ms", "work_ms", "waited_ms", "requests_per_move"}; the first moves warm up and are left out.
+    """
+    requests: list[str] = []
 
     def move(index: int) -> None:
         u, v = (index * 0.0137 + 0.05) % 0.9 + 0.05, (index * 0.0071 + 0.1) % 0.9 + 0.05
         page.mouse.move(box["x"] + u * box["width"], box["y"] + v * box["height"])
-        page.wait_for_timeout(20)
+        page.wait_for_timeout(pause_ms)
 
     for index in range(WARM_UP):
         move(index)
@@ -79,10 +82,7 @@ def _measure(browser, harness, name: str, moves: int) -> dict[str, Any]:
     for index in range(moves):
         move(WARM_UP + index)
     timings = page.evaluate("__loupe.timings.filter((one) => one.painted)")
-    page.close()
-
     return {
-        "name": name,
         "moves": len(timings),
         "painted_ms": spent(timings, "handled", "painted"),
         "work_ms": spent(timings, "began", "drawn"),

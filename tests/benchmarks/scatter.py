@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.hover import spent
+from tests.benchmarks.serving import chromium
 
 COUNT = 50_000
 TAKEN = 20_000
@@ -30,19 +31,12 @@ HOVER_MS = 2.0
 
 def run(lassos: int = LASSOS) -> dict[str, Any]:
     """{"lasso_ms", "hover_ms", "frame_ms": {"p50", "p95"}, "taken", "count", …}; raises LookupError without a browser."""
-    from playwright.sync_api import sync_playwright
-
     from tests.browser.scatter_harness import points
     from tests.browser.scatter_harness.server import ScatterHarness
     from tests.browser.viewer_harness.server import serving
-    from tests.conftest import BROWSER_FLAGS, find_chromium
 
-    executable = find_chromium()
-    if executable is None:
-        raise LookupError("no Chromium on the path")
-    with serving(ScatterHarness()) as harness, sync_playwright() as playwright:
+    with chromium() as browser, serving(ScatterHarness()) as harness:
         points.add(harness, "bench", COUNT, 2)
-        browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
         page = browser.new_page(viewport={"width": 1400, "height": 950})
         page.goto(harness.url("bench"))
         page.wait_for_selector("[data-testid=loupe-scatter][data-ready]")
@@ -51,7 +45,6 @@ def run(lassos: int = LASSOS) -> dict[str, Any]:
         taken = _lassos(page, edge, lassos)
         timings = page.evaluate("__loupe.timings.filter((one) => one.painted && one.kind === 'lasso')")
         hovers, frames = _hovers(page), _frames(page)
-        browser.close()
     return {
         "lasso_ms": spent(timings[WARM_UP:], "handled", "painted"),
         "hover_ms": spent(hovers, "began", "drawn"),

@@ -16,8 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.click import BARE_READY, WATCH, served, written_bare
-from tests.benchmarks.prototypes import CLICKED
+from tests.benchmarks.serving import CLICKED, WATCH, Bare, chromium, shipped_atlas, side_by_side, visit
 
 IMAGES = 96
 ROWS = 1430  # pixels kept of each category: 20 020 in all, where so many are met
@@ -71,27 +70,17 @@ def run() -> dict[str, Any]:
 
     Raises LookupError without a browser.
     """
-    from playwright.sync_api import sync_playwright
+    from engine.pixels import from_atlas
 
-    from tests.conftest import BROWSER_FLAGS, find_chromium
-
-    executable = find_chromium()
-    if executable is None:
-        raise LookupError("no Chromium on the path")
-    with tempfile.TemporaryDirectory() as name:
+    with chromium() as browser, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pixels = _atlas(folder / "atlases")
+        atlas = shipped_atlas(folder / "atlases", IMAGES, rows=ROWS)
+        pixels = len(from_atlas(atlas, "fused", count=PIXELS))
         environment = {"LOUPE_ATLASES": str(folder / "atlases"), "LOUPE_CACHE": str(folder / "cache")}
-        with (
-            served("app/main.py", folder / "app.log", environment) as app,
-            served(written_bare(folder), folder / "bare.log") as bare,
-            sync_playwright() as playwright,
-        ):
-            browser = playwright.chromium.launch(executable_path=executable, args=BROWSER_FLAGS)
+        with side_by_side(folder, environment) as (app, bare):
             first = [_first(browser, app, site) for site in ("fused", "f2", "f1")]
             lassos, reruns = _lassos(browser, app, bare)
             cached = _switches(browser, app)
-            browser.close()
     return {
         "first_ms": round(statistics.median(first), 1),
         "cached_ms": round(statistics.median(cached), 1),
@@ -106,37 +95,9 @@ def run() -> dict[str, Any]:
     }
 
 
-def _atlas(root: Path) -> int:
-    """An atlas of the shipped cpt where the app will look for it; how many pixels a map of f2 can show."""
-    from app.atlases import DATA
-    from engine import Engine
-    from engine.atlas import open_atlas
-    from engine.atlas.folder import default_folder
-    from engine.atlas.walk import build
-    from engine.data.datasets import open_dataset
-    from engine.pixels import from_atlas
-
-    engine = Engine()
-    card = engine.card("cpt")
-    folder = default_folder(card, DATA, root)
-    build(
-        engine.segmenter("cpt"), card, open_dataset(DATA), folder, limit=IMAGES, rows=ROWS, device=engine.device,
-        memory_effects=False,
-    )  # fmt: skip
-    return len(from_atlas(open_atlas(folder, card.hash), "fused", count=PIXELS))
-
-
-def _page(browser, address: str):
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(180_000)
-    page.goto(address)
-    return page
-
-
 def _first(browser, address: str, site: str) -> float:
     """From the click on "atlas", on a page that shows pixels of one image, to the frame with `PIXELS` pixels of the site."""
-    page = _page(browser, f"{address}/variance?sites={site}&pixels={PIXELS}&from=image")
+    page = visit(browser, f"{address}/variance?sites={site}&pixels={PIXELS}&from=image")
     page.wait_for_selector(READY)
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1500)
@@ -148,43 +109,38 @@ def _first(browser, address: str, site: str) -> float:
     return taken
 
 
-def _lassos(browser, address: str, bare: str) -> tuple[list[float], list[float]]:
-    ours = _page(browser, f"{address}/variance?sites=fused&pixels={LASSOED}")
-    ours.wait_for_selector(READY)
-    ours.wait_for_selector("[data-sheet=variance]")
-    ours.wait_for_load_state("networkidle")
-    ours.wait_for_timeout(
-        8000
-    )  # the images are read aside meanwhile, as they are while a person looks at the map
-    theirs = _page(browser, bare)
-    theirs.wait_for_selector(BARE_READY)
-    box = ours.locator(".panel-plot").first.bounding_box()
+def _lassos(browser, app: str, address: str) -> tuple[list[float], list[float]]:
+    page = visit(browser, f"{app}/variance?sites=fused&pixels={LASSOED}")
+    page.wait_for_selector(READY)
+    page.wait_for_selector("[data-sheet=variance]")
+    page.wait_for_load_state("networkidle")
+    # The images are read aside meanwhile, as they are while a person looks at the map.
+    page.wait_for_timeout(8000)
+    bare = Bare(browser, address)
+    box = page.locator(".panel-plot").first.bounding_box()
+    assert box is not None
     times: tuple[list[float], list[float]] = ([], [])
     for index in range(LASSOS + WARM_UP):
-        ours.bring_to_front()
-        ours.evaluate(STRIP, ours.locator("[data-taken]").get_attribute("data-taken"))
+        page.bring_to_front()
+        page.evaluate(STRIP, page.locator("[data-taken]").get_attribute("data-taken"))
         left, side = box["x"] + 30 + 12 * index, 0.3 * box["width"] + 9 * index
         top = box["y"] + 0.25 * box["height"]
-        ours.mouse.move(left, top)
-        ours.mouse.down()
+        page.mouse.move(left, top)
+        page.mouse.down()
         for dx, dy in ((side, 0), (side, side), (0, side)):
-            ours.mouse.move(left + dx, top + dy, steps=3)
-        ours.mouse.up()
-        times[0].append(ours.evaluate("window.__seen"))
-        ours.wait_for_timeout(700)
-        theirs.bring_to_front()
-        theirs.wait_for_timeout(300)
-        theirs.evaluate(WATCH, ["#said", f"count {index + 1}"])
-        theirs.get_by_role("button", name="again").click()
-        times[1].append(theirs.evaluate("window.__seen"))
-    ours.context.close()
-    theirs.context.close()
+            page.mouse.move(left + dx, top + dy, steps=3)
+        page.mouse.up()
+        times[0].append(page.evaluate("window.__seen"))
+        page.wait_for_timeout(700)
+        times[1].append(bare.again())
+    page.context.close()
+    bare.page.context.close()
     return times[0][WARM_UP:], times[1][WARM_UP:]
 
 
 def _switches(browser, address: str) -> list[float]:
     """From components to a map that the worker has made before."""
-    page = _page(browser, f"{address}/variance?sites=fused&pixels={LASSOED}&projection=umap")
+    page = visit(browser, f"{address}/variance?sites=fused&pixels={LASSOED}&projection=umap")
     caveat = "[data-may-not]"
     page.wait_for_function("() => document.querySelector('[data-may-not]')?.textContent.includes('UMAP')")
     page.wait_for_load_state("networkidle")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -17,9 +15,9 @@ from engine import Engine
 from engine.branches import GUIDE_ALONE, branch_readings, guide_labels, logit_maps, outcomes
 from engine.guidance import CLOSED, Cuts
 from engine.trace import Trace
+from tests.browser.pages import VIEWER, elsewhere, go_to, parse, point, wait_for_address
 
 READY = "[data-testid=loupe-guidance][data-ready][data-loaded]"
-PATIENCE = 60_000  # milliseconds; the first trace of a cold process loads torch's kernels
 # Where the cross-hair of every pane stands, as shares of its frame.
 CROSSES = """() => [...document.querySelectorAll('*')]
   .map((node) => node.shadowRoot).filter(Boolean).flatMap((root) => [...root.querySelectorAll('.frame')]).map((frame) => {
@@ -31,58 +29,30 @@ PLACES = ((20, 20), (120, 200), (230, 60), (64, 128))
 
 
 @pytest.fixture
-def guidance(page: Page, app_server: str) -> Iterator[Page]:
-    """The page, opened without a link; nothing may have gone wrong in the browser by the end."""
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    open_page(page, f"{app_server}/guidance")
-    yield page
-    assert errors == []
+def guidance(served: Page, app_server: str) -> Page:
+    """The page, opened without a link."""
+    return open_page(served, f"{app_server}/guidance")
 
 
 @pytest.fixture(scope="module")
-def traced() -> tuple[Engine, Trace, np.ndarray]:
+def traced(engine: Engine) -> tuple[Engine, Trace, np.ndarray]:
     """(engine, trace, truth) of what the page opens on."""
     from app.views.guidance import OPENING_MODEL, OPENING_SCENE
 
-    engine = Engine(device="cpu")
     picture = next(one for one in Gallery(ROOT / "assets" / "scenes").samples() if one.title == OPENING_SCENE)
     assert picture.truth is not None
     return engine, engine.trace(OPENING_MODEL, picture.image), picture.truth
 
 
-def open_page(page: Page, link: str) -> None:
+def open_page(page: Page, link: str) -> Page:
     page.goto(link)
     page.wait_for_selector(READY)
     page.wait_for_selector(".lp-footer")
-
-
-def parse(link: str) -> dict[str, str]:
-    return {
-        name: values[0] for name, values in parse_qs(urlsplit(link).query, keep_blank_values=True).items()
-    }
-
-
-def wait_for_address(page: Page, **expected: str) -> None:
-    page.wait_for_url(
-        lambda url: all(parse(url).get(name) == value for name, value in expected.items()),
-        wait_until="commit",
-    )
-
-
-def point(page: Page, pane: int, row: int, col: int, original: int = 256) -> tuple[float, float]:
-    """Where the pixel (row, col) of a square image lies on the screen, in one of the panes."""
-    frame = page.locator(".frame").nth(pane)
-    frame.scroll_into_view_if_needed()
-    box = frame.bounding_box()
-    assert box is not None
-    return box["x"] + (col + 0.5) * box["width"] / original, box["y"] + (row + 0.5) * box["height"] / original
+    return page
 
 
 def hover(page: Page, pane: int, row: int, col: int) -> None:
-    page.mouse.move(*point(page, pane, row, col))
+    page.mouse.move(*point(page, row, col, pane))
     expect(page.locator(READY).locator(".place")).to_contain_text(re.compile(rf"row {row} . col {col}"))
 
 
@@ -164,7 +134,7 @@ def test_a_bar_chooses_its_category(guidance):
 def test_a_click_pins_in_all_panes_and_keys_move_it(guidance, traced):
     _, trace, _ = traced
     before = parse(guidance.url)
-    guidance.mouse.click(*point(guidance, 2, 60, 190))
+    guidance.mouse.click(*point(guidance, 60, 190, 2))
     wait_for_address(guidance, pins=f"{before['pins']};60,190", active="2")
     for pane in range(3):
         expect(guidance.locator(".frame").nth(pane).locator(".ring")).to_have_count(2)
@@ -185,7 +155,7 @@ def test_zoom_and_pan_move_all_panes(guidance):
         return [scene.get_attribute("style") or "" for scene in guidance.locator(".scene").all()]
 
     before = places()
-    guidance.mouse.move(*point(guidance, 1, 100, 100))
+    guidance.mouse.move(*point(guidance, 100, 100, 1))
     guidance.keyboard.down("Control")
     guidance.mouse.wheel(0, -300)
     guidance.keyboard.up("Control")
@@ -260,27 +230,25 @@ def close(found: dict[str, list[str]], expected: dict[str, list[str]]) -> None:
 
 
 def test_a_link_opens_the_same_elsewhere(guidance, browser):
-    guidance.mouse.click(*point(guidance, 0, 180, 40))
+    guidance.mouse.click(*point(guidance, 180, 40, 0))
     wait_for_address(guidance, active="2")
     guidance.get_by_role("button", name="smooth").click()
     guidance.get_by_role("button", name="who is right").click()
     guidance.get_by_label("outlines").select_option("both")
     wait_for_address(guidance, smooth="1", third="outcomes", outline="both")
     link = guidance.url
-    other = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
-    other.set_default_timeout(PATIENCE)
-    open_page(other, link)
-    assert parse(other.url) == parse(link)
-    expect(other.get_by_role("button", name="who is right")).to_have_attribute("aria-pressed", "true")
-    expect(other.locator(".lp-caption").first).to_have_text(
-        guidance.locator(".lp-caption").first.inner_text()
-    )
-    other.context.close()
+    with elsewhere(browser) as other:
+        open_page(other, link)
+        assert parse(other.url) == parse(link)
+        expect(other.get_by_role("button", name="who is right")).to_have_attribute("aria-pressed", "true")
+        expect(other.locator(".lp-caption").first).to_have_text(
+            guidance.locator(".lp-caption").first.inner_text()
+        )
 
 
-def test_a_photograph_has_no_truth_and_says_so(guidance, app_server):
+def test_a_photograph_has_no_truth_and_says_so(served, app_server):
     photograph = Gallery(ROOT / "assets" / "scenes").samples()[-1]
-    open_page(guidance, f"{app_server}/guidance?image={photograph.id}&third=outcomes")
+    guidance = open_page(served, f"{app_server}/guidance?image={photograph.id}&third=outcomes")
     button = guidance.get_by_role("button", name="who is right")
     expect(button).to_have_attribute("aria-disabled", "true")
     button.click(force=True)  # refused, but explained: Playwright would wait until it is enabled
@@ -291,12 +259,12 @@ def test_a_photograph_has_no_truth_and_says_so(guidance, app_server):
 
 
 def test_inspect_and_guidance_share_image_and_pins(guidance):
-    guidance.mouse.click(*point(guidance, 0, 150, 70))
+    guidance.mouse.click(*point(guidance, 150, 70, 0))
     wait_for_address(guidance, active="2")
     pins, image = (parse(guidance.url)[name] for name in ("pins", "image"))
-    guidance.get_by_test_id("stSidebarNav").get_by_text("Inspect").click()
-    guidance.wait_for_selector("[data-testid=loupe-viewer][data-ready]")
+    go_to(guidance, "Inspect")
+    guidance.wait_for_selector(VIEWER)
     wait_for_address(guidance, pins=pins, image=image, active="2")
-    guidance.get_by_test_id("stSidebarNav").get_by_text("Guidance").click()
+    go_to(guidance, "Guidance")
     guidance.wait_for_selector(READY)
     wait_for_address(guidance, pins=pins, image=image, active="2")

@@ -5,60 +5,34 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from engine import Engine
 from engine.affinity import reading
-
-READY = "[data-testid=loupe-viewer][data-ready]"
-PATIENCE = 60_000  # milliseconds; the first trace of a cold process loads torch's kernels
+from tests.browser.pages import VIEWER, address, elsewhere, parse, point, wait_for_address
 
 
 @pytest.fixture
-def inspect(page: Page, app_server: str) -> Iterator[Page]:
-    """The page, opened without a link; nothing may have gone wrong in the browser by the end."""
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(app_server)
+def inspect(served: Page, app_server: str) -> Page:
+    """The page, opened without a link."""
+    return opened(served, app_server)
+
+
+def opened(page: Page, link: str) -> Page:
+    """The link, drawn to its end."""
+    page.goto(link)
     ready(page)
-    yield page
-    assert errors == []
+    return page
 
 
 def ready(page: Page) -> None:
-    page.wait_for_selector(READY)
+    page.wait_for_selector(VIEWER)
     page.wait_for_selector(".lp-footer")
-
-
-def address(page: Page) -> dict[str, str]:
-    return {
-        name: values[0] for name, values in parse_qs(urlsplit(page.url).query, keep_blank_values=True).items()
-    }
-
-
-def wait_for_address(page: Page, **expected: str) -> None:
-    def there(url: str) -> bool:
-        found = parse_qs(urlsplit(url).query, keep_blank_values=True)
-        return all(found.get(name) == [value] for name, value in expected.items())
-
-    page.wait_for_url(there, wait_until="commit")
-
-
-def point(page: Page, row: int, col: int, original: int = 256) -> tuple[float, float]:
-    """Where the pixel (row, col) of a square image lies on the screen."""
-    page.locator(".frame").scroll_into_view_if_needed()
-    box = page.locator(".frame").bounding_box()
-    assert box is not None
-    return box["x"] + (col + 0.5) * box["width"] / original, box["y"] + (row + 0.5) * box["height"] / original
 
 
 def panel(page: Page):
@@ -82,7 +56,7 @@ def test_it_opens_on_an_affinity(inspect):
     expect(panel(inspect)).to_contain_text(f"row {row}, col {col}")
     expect(panel(inspect)).to_contain_text("top sources by weight")
     expect(inspect.locator(".lp-caption").first).to_contain_text(f"image row {row}, col {col}")
-    expect(inspect.locator(READY)).to_contain_text("reads most")
+    expect(inspect.locator(VIEWER)).to_contain_text("reads most")
 
 
 def test_hover_follows_the_pointer_without_a_request(inspect):
@@ -92,31 +66,30 @@ def test_hover_follows_the_pointer_without_a_request(inspect):
     seen = set()
     for row, col in ((20, 20), (120, 200), (230, 60), (64, 128)):
         inspect.mouse.move(*point(inspect, row, col))
-        place = inspect.locator(READY).locator(".place")
+        place = inspect.locator(VIEWER).locator(".place")
         expect(place).to_contain_text(re.compile(rf"row {row} . col {col}"))
         seen.add(place.inner_text())
     assert len(seen) == 4 and requests == []
     assert address(inspect)["pins"].count(";") == 0
 
 
-def test_a_click_pins_and_the_panel_shows_the_engines_numbers(inspect):
+def test_a_click_pins_and_the_panel_shows_the_engines_numbers(inspect, engine):
     before = address(inspect)
     inspect.mouse.click(*point(inspect, 60, 190))
     wait_for_address(inspect, pins=f"{before['pins']};60,190", active="2")
     expect(panel(inspect)).to_contain_text("row 60, col 190")
     expect(inspect.locator(".lp-panel").first).to_contain_text(f"The pinned pixels at {before['stage']}")
-    card = Engine(device="cpu").card("cpt")
-    expect(inspect.locator(".lp-caption").first).to_contain_text(card.hash[:8])
+    expect(inspect.locator(".lp-caption").first).to_contain_text(engine.card("cpt").hash[:8])
 
 
-def test_the_table_and_the_engine_say_the_same(inspect, app_server):
+def test_the_table_and_the_engine_say_the_same(inspect, engine):
     from app.gallery import Gallery
     from app.process import ROOT
     from app.words import number
 
     written = address(inspect)
     picture = Gallery(ROOT / "assets" / "scenes").get(written["image"])
-    trace = Engine(device="cpu").trace("cpt", picture.image)
+    trace = engine.trace("cpt", picture.image)
     row, col = map(int, written["pins"].split(","))
     text = panel(inspect).inner_text()
     for stage in trace.stages:
@@ -125,9 +98,8 @@ def test_the_table_and_the_engine_say_the_same(inspect, app_server):
         assert number(one.mean_distance) in text
 
 
-def test_keys_move_the_pixel_and_change_the_stage(inspect, app_server):
-    inspect.goto(f"{app_server}/?stage=stride4")
-    ready(inspect)
+def test_keys_move_the_pixel_and_change_the_stage(served, app_server):
+    inspect = opened(served, f"{app_server}/?stage=stride4")
     inspect.mouse.click(*point(inspect, 100, 100))
     wait_for_address(inspect, active="2")
     inspect.keyboard.press("ArrowRight")
@@ -152,7 +124,7 @@ def test_pins_can_be_removed_until_none_is_left(inspect):
     expect(inspect.get_by_text("Click the picture to pin a pixel")).to_be_visible()
 
 
-def test_a_link_opens_the_same_elsewhere(inspect, browser, app_server):
+def test_a_link_opens_the_same_elsewhere(inspect, browser):
     inspect.mouse.click(*point(inspect, 180, 40))
     wait_for_address(inspect, active="2")
     inspect.get_by_role("button", name="reads alike").click()
@@ -160,23 +132,14 @@ def test_a_link_opens_the_same_elsewhere(inspect, browser, app_server):
     inspect.get_by_role("button", name="smooth").click()
     wait_for_address(inspect, smooth="1")
     link, text = inspect.url, panel(inspect).inner_text()
-    other = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
-    other.set_default_timeout(PATIENCE)
-    other.goto(link)
-    ready(other)
-    assert panel(other).inner_text() == text
-    assert address(other) == parse(link)
-    expect(other.get_by_role("button", name="reads alike")).to_have_attribute("aria-pressed", "true")
-    other.reload()
-    ready(other)
-    assert address(other) == parse(link)
-    other.context.close()
-
-
-def parse(link: str) -> dict[str, str]:
-    return {
-        name: values[0] for name, values in parse_qs(urlsplit(link).query, keep_blank_values=True).items()
-    }
+    with elsewhere(browser) as other:
+        opened(other, link)
+        assert panel(other).inner_text() == text
+        assert address(other) == parse(link)
+        expect(other.get_by_role("button", name="reads alike")).to_have_attribute("aria-pressed", "true")
+        other.reload()
+        ready(other)
+        assert address(other) == parse(link)
 
 
 def test_quick_clicks_are_all_kept_and_back_undoes_them(inspect):
@@ -268,27 +231,23 @@ def test_a_bad_upload_is_one_sentence_and_nothing_changes(inspect, how):
         ("reading=%3Cimg%20src=x%20onerror=alert(1)%3E", "reading"),
     ],
 )
-def test_a_bad_link_is_answered_by_a_sentence(inspect, app_server, query, said):
-    inspect.goto(f"{app_server}/?{query}")
-    ready(inspect)
+def test_a_bad_link_is_answered_by_a_sentence(served, app_server, query, said):
+    inspect = opened(served, f"{app_server}/?{query}")
     expect(inspect.get_by_test_id("stAlert")).to_contain_text(said)
     expect(panel(inspect)).to_contain_text("top sources by weight")
 
 
-@pytest.mark.parametrize(
-    ("kind", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<?xml"), ("PDF", b"%PDF"), ("NPZ", b"PK")]
-)
-def test_downloads_arrive(inspect, kind, start):
+def test_downloads_arrive(inspect):
     inspect.get_by_role("button", name="Download").click()
-    with inspect.expect_download() as waiting:
-        inspect.get_by_role("button", name=kind, exact=True).click()
-    download = waiting.value
-    assert download.suggested_filename.endswith(f".{kind.lower()}")
-    data = Path(download.path()).read_bytes()
-    assert data.startswith(start)
-    if kind == "NPZ":
-        about = json.loads(str(np.load(io.BytesIO(data))["about"]))
-        assert about["model"] == "cpt" and about["stage"] == address(inspect)["stage"]
+    for kind, start in (("PNG", b"\x89PNG"), ("SVG", b"<?xml"), ("PDF", b"%PDF"), ("NPZ", b"PK")):
+        with inspect.expect_download() as waiting:
+            inspect.get_by_role("button", name=kind, exact=True).click()
+        download = waiting.value
+        assert download.suggested_filename.endswith(f".{kind.lower()}")
+        data = Path(download.path()).read_bytes()
+        assert data.startswith(start)
+    about = json.loads(str(np.load(io.BytesIO(data))["about"]))
+    assert about["model"] == "cpt" and about["stage"] == address(inspect)["stage"]
 
 
 @pytest.mark.parametrize("slower", [1, 20], ids=["as it is", "on a slow machine"])
@@ -304,22 +263,18 @@ def test_the_question_mark_opens_the_equation(inspect, slower):
 
 
 def test_nothing_is_fetched_from_elsewhere(browser, app_server):
-    page = browser.new_context().new_page()
-    page.set_default_timeout(PATIENCE)
     hosts = set()
-    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-    page.goto(app_server)
-    ready(page)
-    page.wait_for_load_state("networkidle")
-    page.context.close()
+    with elsewhere(browser) as page:
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+        opened(page, app_server)
+        page.wait_for_load_state("networkidle")
     assert hosts - {None} == {"localhost"}
 
 
 @pytest.mark.parametrize("width", [400, 700, 768, 900, 1440])
-def test_the_title_stands_free_and_its_buttons_together(inspect, width):
-    inspect.set_viewport_size({"width": width, "height": 900})
-    inspect.reload()
-    ready(inspect)
+def test_the_title_stands_free_and_its_buttons_together(served, app_server, width):
+    served.set_viewport_size({"width": width, "height": 900})
+    inspect = opened(served, app_server)
     title = inspect.locator("h1.lp-question").bounding_box()
     assert title is not None
     middles = []
@@ -333,31 +288,27 @@ def test_the_title_stands_free_and_its_buttons_together(inspect, width):
     assert inspect.evaluate(free, [title["x"] + 4, title["y"] + 2])
 
 
-def test_a_chosen_source_is_named_in_the_caption(inspect, app_server):
-    inspect.goto(f"{app_server}/?model=cpt&reading=read-by&source=5&head=1")
-    ready(inspect)
-    card = Engine(device="cpu").card("cpt")
+def test_a_chosen_source_is_named_in_the_caption(served, app_server, engine):
+    inspect = opened(served, f"{app_server}/?model=cpt&reading=read-by&source=5&head=1")
+    card = engine.card("cpt")
     caption = inspect.locator(".lp-caption").first
     expect(caption).to_contain_text(f"Pixels that read the prototype “{card.classes[5]}” at")
     expect(caption).to_contain_text("head 2 of 4")
 
 
-def test_others_do_not_see_an_upload_but_its_link_opens_it(inspect, browser, app_server):
+def test_others_do_not_see_an_upload_but_its_link_opens_it(inspect, browser):
     noise = np.random.default_rng(3).integers(0, 255, (64, 80, 3), dtype=np.uint8)
     upload(inspect, "mine alone.png", picture_of(noise))
     wait_for_address(inspect, pins="32,40")
     ready(inspect)
     thumbnail = "button[data-id][title='mine alone.png']"
     expect(inspect.locator(thumbnail)).to_have_count(1)  # the popover is still open
-    other = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
-    other.set_default_timeout(PATIENCE)
-    other.goto(inspect.url)
-    ready(other)
-    expect(other.get_by_test_id("stSidebar")).to_contain_text("mine alone.png")
-    other.get_by_text("Change image").click()
-    expect(other.locator("button[data-id]").first).to_be_visible()
-    expect(other.locator(thumbnail)).to_have_count(0)
-    other.context.close()
+    with elsewhere(browser) as other:
+        opened(other, inspect.url)
+        expect(other.get_by_test_id("stSidebar")).to_contain_text("mine alone.png")
+        other.get_by_text("Change image").click()
+        expect(other.locator("button[data-id]").first).to_be_visible()
+        expect(other.locator(thumbnail)).to_have_count(0)
 
 
 def test_all_stages_fit_a_wide_window(inspect):

@@ -3,63 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from app import atlases
 from app.words import number
-from engine import Engine
-from engine.atlas import Atlas, open_atlas
-from engine.atlas.folder import default_folder
-from engine.atlas.walk import build
+from engine.atlas import Atlas
 from engine.bank import banks
 from engine.bank_time import moments_path, read_moments
-from engine.data.datasets import open_dataset
+from tests.browser.conftest import IMAGES
+from tests.browser.pages import TOO_WIDE, VIEWER, elsewhere, go_to, parse, wait_for_address
 
-PATIENCE = 60_000  # milliseconds; the first answer of a cold process loads torch's kernels
-IMAGES = 14  # enough for more than the few patches that are shown at first
 PLAYER = "[data-testid=loupe-time][data-ready]"
 
 
-@pytest.fixture(scope="module")
-def made(atlas_root: Path) -> tuple[Engine, Atlas]:
-    """An atlas of the shipped cpt where the served app looks for one."""
-    engine = Engine(device="cpu")
-    card = engine.card("cpt")
-    folder = default_folder(card, atlases.DATA, atlas_root)
-    build(engine.segmenter("cpt"), card, open_dataset(atlases.DATA), folder, limit=IMAGES)
-    return engine, open_atlas(folder, card.hash)
-
-
 @pytest.fixture
-def prototypes(page: Page, app_server: str, made: tuple[Engine, Atlas]) -> Iterator[Page]:
-    """The page, opened without a link; nothing may have gone wrong in the browser by the end."""
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{app_server}/prototypes")
-    page.wait_for_selector("a.lp-patch")
-    yield page
-    assert errors == []
-
-
-def parse(link: str) -> dict[str, str]:
-    return {
-        name: values[0] for name, values in parse_qs(urlsplit(link).query, keep_blank_values=True).items()
-    }
-
-
-def wait_for_address(page: Page, **expected: str) -> None:
-    page.wait_for_url(
-        lambda url: all(parse(url).get(name) == value for name, value in expected.items()),
-        wait_until="commit",
-    )
+def prototypes(served: Page, app_server: str, shipped_atlas: Atlas) -> Page:
+    """The page, opened without a link."""
+    served.goto(f"{app_server}/prototypes")
+    served.wait_for_selector("a.lp-patch")
+    return served
 
 
 def choose_category(page: Page, name: str) -> None:
@@ -69,8 +33,8 @@ def choose_category(page: Page, name: str) -> None:
     wait_for_address(page, category=name)
 
 
-def test_a_category_is_chosen_and_its_patches_lead_to_inspect(prototypes, made):
-    _, atlas = made
+def test_a_category_is_chosen_and_its_patches_lead_to_inspect(prototypes, shipped_atlas):
+    atlas = shipped_atlas
     names = atlas.manifest.classes
     expect(prototypes.locator("a.lp-patch")).to_have_count(12)
     choose_category(prototypes, "boat")
@@ -82,7 +46,7 @@ def test_a_category_is_chosen_and_its_patches_lead_to_inspect(prototypes, made):
     cut, cell = first.locator(".lp-cut").bounding_box(), first.locator(".lp-cell").bounding_box()
     assert cut and cell and cut["x"] <= cell["x"] < cut["x"] + cut["width"]
     first.click()
-    prototypes.wait_for_selector("[data-testid=loupe-viewer][data-ready]")
+    prototypes.wait_for_selector(VIEWER)
     row, col = found[0].pixel
     wait_for_address(
         prototypes, image=f"data-scenes-val-{found[0].id}", pins=f"{row},{col}", reading="made-of",
@@ -91,14 +55,14 @@ def test_a_category_is_chosen_and_its_patches_lead_to_inspect(prototypes, made):
     expect(prototypes.locator(".lp-current")).to_contain_text(found[0].id)
     expect(prototypes.locator(".lp-caption").first).to_contain_text("What the prototype “boat” averages")
     # The other pages share the picture, and come back to this one.
-    prototypes.get_by_test_id("stSidebarNav").get_by_text("Prototypes").click()
+    go_to(prototypes, "Prototypes")
     prototypes.wait_for_selector("a.lp-patch")
-    prototypes.get_by_test_id("stSidebarNav").get_by_text("Inspect").click()
-    prototypes.wait_for_selector("[data-testid=loupe-viewer][data-ready]")
+    go_to(prototypes, "Inspect")
+    prototypes.wait_for_selector(VIEWER)
     wait_for_address(prototypes, image=f"data-scenes-val-{found[0].id}", pins=f"{row},{col}")
 
 
-def test_more_patches_other_views_and_the_link_again(prototypes, made, browser):
+def test_more_patches_other_views_and_the_link_again(prototypes, browser):
     prototypes.get_by_role("button", name=f"Show {IMAGES}").click()
     wait_for_address(prototypes, patches="24")
     expect(prototypes.locator("a.lp-patch")).to_have_count(IMAGES)
@@ -114,19 +78,16 @@ def test_more_patches_other_views_and_the_link_again(prototypes, made, browser):
         wait_for_address(prototypes, view=view)
         expect(prototypes.locator(f"[data-sheet={sheet}]")).to_be_visible()
     link = prototypes.url
-    other = browser.new_context(viewport={"width": 900, "height": 900}, color_scheme="dark").new_page()
-    other.set_default_timeout(PATIENCE)
-    other.goto(link)
-    other.wait_for_selector("[data-sheet=price]")
-    assert parse(other.url) == parse(link)
-    expect(other.locator("a.lp-patch")).to_have_count(IMAGES)
-    wide = other.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert wide <= 0  # nothing hangs over at the side
-    other.context.close()
+    with elsewhere(browser, viewport={"width": 900, "height": 900}, color_scheme="dark") as other:
+        other.goto(link)
+        other.wait_for_selector("[data-sheet=price]")
+        assert parse(other.url) == parse(link)
+        expect(other.locator("a.lp-patch")).to_have_count(IMAGES)
+        assert other.evaluate(TOO_WIDE) <= 0  # nothing hangs over at the side
 
 
-def test_the_bank_plays_in_the_browser_and_the_moment_is_kept(prototypes, made, app_server):
-    engine, _ = made
+def test_the_bank_plays_in_the_browser_and_the_moment_is_kept(served, shipped_atlas, app_server, engine):
+    prototypes = served
     time = read_moments(moments_path(engine.card("cpt").path), banks(engine.segmenter("cpt")))
     prototypes.goto(f"{app_server}/prototypes?view=time&category=tree&moment=5")
     prototypes.wait_for_selector(PLAYER)
@@ -162,8 +123,8 @@ def test_the_bank_plays_in_the_browser_and_the_moment_is_kept(prototypes, made, 
     expect(player.get_by_role("button")).to_have_text("▶ play")
 
 
-def test_a_matrix_says_its_values_under_the_pointer(prototypes, made):
-    _, atlas = made
+def test_a_matrix_says_its_values_under_the_pointer(prototypes, shipped_atlas):
+    atlas = shipped_atlas
     names, rate = atlas.manifest.classes, atlas.usage("stride4").rate
     row, col = (int(i) for i in np.argwhere(np.isfinite(rate))[5])
     said = f"{names[row]} → {names[col]} {number(float(rate[row, col]))}, "

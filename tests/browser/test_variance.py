@@ -4,59 +4,35 @@ the photo lights up points, a projection can be cancelled."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from app import atlases, scatter
+from app import scatter
 from app.views.variance_panels import EVERY, first_of
-from engine import Engine
-from engine.atlas import Atlas, open_atlas
-from engine.atlas.folder import default_folder
-from engine.atlas.walk import build
-from engine.data.datasets import open_dataset
+from engine.atlas import Atlas
 from engine.pixels import PixelSample, from_atlas, shared
 from engine.projection import pca
+from tests.browser.pages import TOO_WIDE, VIEWER, elsewhere, parse, wait_for_address
 
-PATIENCE = 60_000  # milliseconds; the first answer of a cold process loads torch's kernels
-IMAGES = 14  # as many as the Prototypes page's tests walk over: it is the same atlas
 READY = "[data-testid=loupe-scatter][data-ready='1']"
 SITES = ("f2", "fused")
 COUNT = 700
 
 
-@pytest.fixture(scope="module")
-def made(atlas_root: Path) -> Atlas:
-    """An atlas of the shipped cpt where the served app looks for one."""
-    engine = Engine(device="cpu")
-    card = engine.card("cpt")
-    folder = default_folder(card, atlases.DATA, atlas_root)
-    if not (folder / "manifest.json").is_file():
-        build(engine.segmenter("cpt"), card, open_dataset(atlases.DATA), folder, limit=IMAGES)
-    return open_atlas(folder, card.hash)
-
-
 @pytest.fixture
-def samples(made: Atlas) -> tuple[PixelSample, ...]:
+def samples(shipped_atlas: Atlas) -> tuple[PixelSample, ...]:
     """What the page's panels show."""
-    return first_of(shared([from_atlas(made, site, count=EVERY) for site in SITES]), COUNT)
+    return first_of(shared([from_atlas(shipped_atlas, site, count=EVERY) for site in SITES]), COUNT)
 
 
 @pytest.fixture
-def variance(page: Page, app_server: str, made: Atlas) -> Iterator[Page]:
-    """The page with two maps; nothing may have gone wrong in the browser by the end."""
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{app_server}/variance?sites={','.join(SITES)}&pixels={COUNT}")
-    settle(page)
-    yield page
-    assert errors == []
+def variance(served: Page, app_server: str, shipped_atlas: Atlas) -> Page:
+    """The page with two maps."""
+    served.goto(f"{app_server}/variance?sites={','.join(SITES)}&pixels={COUNT}")
+    settle(served)
+    return served
 
 
 def settle(page: Page) -> None:
@@ -65,19 +41,6 @@ def settle(page: Page) -> None:
     page.wait_for_selector("[data-sheet=variance]")
     page.wait_for_selector(".st-key-numbers-walk", state="detached")
     page.wait_for_load_state("networkidle")
-
-
-def parse(link: str) -> dict[str, str]:
-    return {
-        name: values[0] for name, values in parse_qs(urlsplit(link).query, keep_blank_values=True).items()
-    }
-
-
-def wait_for_address(page: Page, **expected: str) -> None:
-    page.wait_for_url(
-        lambda url: all(parse(url).get(name) == value for name, value in expected.items()),
-        wait_until="commit",
-    )
 
 
 def draw_lasso(page: Page, panel: int) -> None:
@@ -114,14 +77,11 @@ def test_a_lasso_reaches_the_strip_the_other_panel_and_the_link(variance, sample
     expect(tiles).to_have_count(min(24, len(rows)))
     assert {int(tile.get_attribute("data-row")) for tile in tiles.all()} <= set(rows.tolist())
     # The same link elsewhere selects the same pixels.
-    other = browser.new_context(viewport={"width": 900, "height": 900}, color_scheme="dark").new_page()
-    other.set_default_timeout(PATIENCE)
-    other.goto(variance.url)
-    settle(other)
-    assert taken(other) == count and parse(other.url) == parse(variance.url)
-    wide = other.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert wide <= 0  # nothing hangs over at the side
-    other.context.close()
+    with elsewhere(browser, viewport={"width": 900, "height": 900}, color_scheme="dark") as other:
+        other.goto(variance.url)
+        settle(other)
+        assert taken(other) == count and parse(other.url) == parse(variance.url)
+        assert other.evaluate(TOO_WIDE) <= 0  # nothing hangs over at the side
 
 
 def test_a_cut_out_opens_inspect_at_its_pixel(variance, samples):
@@ -133,7 +93,7 @@ def test_a_cut_out_opens_inspect_at_its_pixel(variance, samples):
         .startswith('url("data:')
     )
     tile.click()
-    variance.wait_for_selector("[data-testid=loupe-viewer][data-ready]")
+    variance.wait_for_selector(VIEWER)
     sample = samples[0]
     y, x = sample.pixel[row].tolist()
     wait_for_address(
@@ -163,7 +123,7 @@ def test_a_click_on_a_point_opens_inspect_at_its_pixel(variance, samples):
     assert (found["image"], found["pins"]) in places and found["model"] == "cpt"
     variance.mouse.down()
     variance.mouse.up()
-    variance.wait_for_selector("[data-testid=loupe-viewer][data-ready]")
+    variance.wait_for_selector(VIEWER)
     wait_for_address(variance, image=found["image"], pins=found["pins"])
 
 
@@ -203,19 +163,25 @@ def test_a_projection_is_cancelled_and_the_page_goes_on(variance):
     settle(variance)
 
 
-def test_clusters_of_the_selection_are_named_in_the_link(variance):
-    draw_lasso(variance, 1)
-    taken(variance)
-    variance.get_by_role("button", name="Cluster the selection").click()
-    variance.wait_for_selector("[data-clusters]")
-    variance.wait_for_url(lambda url: parse(url)["clusters"] != "0", wait_until="commit")
-    shown = int(variance.locator("[data-clusters]").get_attribute("data-clusters") or 0)
-    if shown:
-        expect(variance.locator(".lp-cluster")).to_have_count(min(12, shown))
-        name = variance.get_by_label("Name of 1", exact=True)
-        name.fill("what it is")
-        name.press("Enter")
-        wait_for_address(variance, names="what it is")
-        expect(variance.locator(".lp-cluster").first).to_contain_text("what it is")
-    variance.get_by_role("button", name=re.compile("No clusters")).click()
-    wait_for_address(variance, clusters="0")
+def test_clusters_of_the_selection_are_named_in_the_link(served: Page, app_server: str, shipped_atlas: Atlas):
+    served.goto(f"{app_server}/variance?sites=stride8.aligned&pixels={COUNT}")
+    settle(served)
+    draw_lasso(served, 0)
+    taken(served)
+    served.get_by_role("button", name="Cluster the selection").click()
+    served.wait_for_selector("[data-clusters]")
+    served.wait_for_url(lambda url: parse(url)["clusters"] != "0", wait_until="commit")
+    smallest = served.get_by_label("Smallest cluster, pixels")
+    smallest.fill("5")
+    smallest.press("Enter")
+    wait_for_address(served, clusters="5")
+    served.wait_for_selector(".lp-cluster")
+    shown = int(served.locator("[data-clusters]").get_attribute("data-clusters") or 0)
+    expect(served.locator(".lp-cluster")).to_have_count(min(12, shown))
+    name = served.get_by_label("Name of 1", exact=True)
+    name.fill("what it is")
+    name.press("Enter")
+    wait_for_address(served, names="what it is")
+    expect(served.locator(".lp-cluster").first).to_contain_text("what it is")
+    served.get_by_role("button", name=re.compile("No clusters")).click()
+    wait_for_address(served, clusters="0")

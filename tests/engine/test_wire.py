@@ -206,3 +206,14 @@ def test_extreme_scales_fit_into_half_precision():
 
 def test_wire_is_safetensors(trace):
     assert {name for name, _ in deserialize(wire.stage_tensors(trace.stages[0]))} >= {"gram", "update_share"}
+
+
+def test_logits_are_sent_without_their_mean_and_pooled_where_they_are_too_large(trace):
+    whole = wire.logit_tensors(trace)
+    expected = trace.logits - trace.logits.mean(dim=0)
+    assert about(whole) == {"grid": [21, 29], "sent_grid": [21, 29], "pooled": 1, "classes": K}
+    torch.testing.assert_close(load(whole)["logits"].float(), expected, rtol=2**-10, atol=1e-4)
+    small = wire.logit_tensors(trace, limit=K * 21 * 29)
+    assert about(small) == {"grid": [21, 29], "sent_grid": [11, 15], "pooled": 2, "classes": K}
+    block = expected[:, 4:6, 28:].mean((1, 2))  # the last block of an odd grid is narrower
+    torch.testing.assert_close(load(small)["logits"][:, 2, 14].float(), block, rtol=2**-9, atol=1e-4)

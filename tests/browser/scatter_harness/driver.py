@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from app.scatter import Part, chosen
+from app.scatter import Panel, Part, Points, chosen
 from app.scatter.strokes import read_report
 from tests.browser.scatter_harness.points import SIZE
 from tests.browser.scatter_harness.server import ScatterHarness
 
+# A line around a good part of a map, in CSS pixels of its frame.
+LOOP = [(250, 60), (620, 40), (670, 350), (500, 530), (220, 380)]
 READY = "[data-testid=loupe-scatter][data-ready]"
 
 
@@ -32,6 +34,18 @@ class Scatter:
             self.page.wait_for_selector("[data-testid=loupe-photo][data-ready]")
         self.settle()
         return self
+
+    def shown(self) -> tuple[Points, list[Panel]]:
+        """What the page was given."""
+        return self.harness.shown[self.name]
+
+    def lonely(self) -> int:
+        """A point of the first panel with no other, and no marker, near it."""
+        _, panels = self.shown()
+        xy = panels[0].xy.astype(float)
+        others = np.vstack([xy, [marker[:2] for marker in panels[0].markers]])
+        away = np.linalg.norm(xy[:, None] - others[None], axis=-1)
+        return int(np.sort(away, 1)[:, 1].argmax())
 
     def settle(self) -> None:
         self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -106,7 +120,7 @@ class Scatter:
 
     def python(self, base: np.ndarray | None = None) -> np.ndarray:
         """The points that Python finds for what it was told."""
-        points, panels = self.harness.shown[self.name]
+        points, panels = self.shown()
         return chosen(points, panels, self.parts(), base)
 
     def agrees(self) -> bool:
