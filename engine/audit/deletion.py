@@ -149,7 +149,15 @@ def _around(base: Trace, parts: Parts, at: np.ndarray) -> tuple[Trace, Parts, np
     assert last.query is not None  # something can be hidden
     channels = last.query.transpose(-1, -2).flatten(1, 2).unflatten(-1, last.grid)
     query = cut(channels).flatten(-2).unflatten(1, (last.heads, -1)).transpose(-1, -2)
-    stage = replace(last, residual=cut(last.residual), query=query)
+    stage = last.repeated(len(at))
+    stage = replace(
+        stage,
+        grid=(WINDOW, WINDOW),
+        query=query,
+        residual=cut(last.residual),
+        update=cut(last.update),
+        out=cut(last.out),
+    )
     seen = (WINDOW * scale[0], WINDOW * scale[1])
     window = replace(base, stages=(*base.stages[:-1], stage), image_size=seen)
     return window, tuple(map(cut, parts)), at - start * np.array(scale), seen
@@ -192,7 +200,7 @@ def influences(
     high = base.laterals[3] if place == 0 else base.stages[place - 1].out
     with torch.enable_grad():
         leaf = high.detach().expand(len(at), -1, -1, -1).clone().requires_grad_()
-        stages, laterals = list(base.stages), base.laterals
+        stages, laterals = [each.repeated(len(at)) for each in base.stages], base.laterals
         if place == 0:
             laterals = (*laterals[:3], leaf)
         else:

@@ -146,12 +146,10 @@ def _centre_queries(site: Site) -> Int[Tensor, " s"]:
 def _areas(
     raw: np.ndarray, relative: np.ndarray, alike: np.ndarray, category: np.ndarray, cells: Cells
 ) -> dict[str, np.ndarray]:
-    """All seven areas, from one sort of all maps together."""
-    maps = [raw, relative, alike]
-    values = np.concatenate([*maps, -cells.distance, *maps])
-    rings = np.concatenate([np.zeros((4, *raw.shape), np.int64).reshape(-1, raw.shape[1]), *[cells.ring] * 3])
+    """All seven areas."""
+    maps = np.stack([raw, relative, alike, -cells.distance])
     positive, valid = cells.majority == category[:, None], cells.valid
-    areas = roc_areas(values, np.tile(positive, (7, 1)), np.tile(valid, (7, 1)), rings).reshape(7, -1)
+    areas = [*roc_areas(maps, positive, valid), *roc_areas(maps[:3], positive, valid, cells.ring)]
     names = ("auc", "auc_relative", "auc_profile", "auc_distance")
     return dict(zip((*names, *(f"{name}_rings" for name in names[:3])), areas, strict=True))
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from engine.atlas.reading import Atlas
 from engine.atlas.walk import build
+from engine.backbone import Backbone
 from engine.catalogue import ModelCard
 from engine.data.datasets import Sample
 from engine.decoders.cpt import CPTDecoder
@@ -34,7 +35,7 @@ OTHER = (48, 72)
 COUNT = 10  # images of a walk in the tests of bad input: two whole chunks and a ragged one of two
 
 
-class Pooled(nn.Module):
+class Pooled(Backbone):
     """Means of squares of the image, through a 1×1 each: grids of any size, rounded up."""
 
     channels = (8, 12, 16, 20)
@@ -42,7 +43,7 @@ class Pooled(nn.Module):
     local = threading.local()  # a walk runs batches side by side
 
     def __init__(self) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # not timm's
         self.mix = nn.ModuleList(nn.Conv2d(3, c, 1) for c in self.channels)
 
     @property
@@ -73,7 +74,7 @@ def toy(kind: str = "memory", seed: int = 0, classes: tuple[str, ...] = CLASSES)
     else:
         spec = SegmenterSpec("toy", classes, sources=kind, channels=16)
         decoder = CPTDecoder(backbone.channels, len(classes), kind, 16, memory_share=0.3)
-    segmenter = Segmenter(spec, backbone, decoder)  # pyright: ignore[reportArgumentType]
+    segmenter = Segmenter(spec, backbone, decoder)
     with torch.no_grad():
         for name, weight in segmenter.named_parameters():
             if name.endswith(("pointwise.weight", "key_value.weight", "mask.logits.weight", "align.weight")):

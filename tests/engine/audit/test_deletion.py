@@ -63,7 +63,7 @@ class Linear:
         seen = (self.weight * high.mean(1)) * (1 if edit.hidden is None else ~edit.hidden)
         shown = seen.sum((-2, -1))[:, None, None, None].expand(-1, 1, *base.logits.shape[-2:])
         others = torch.full((len(shown), K - 1, *shown.shape[-2:]), -10.0)
-        return Rerun(replace(base, logits=torch.cat([shown, others], 1)), ())
+        return Rerun(replace(base.repeated(len(shown)), logits=torch.cat([shown, others], 1)), ())
 
 
 @pytest.mark.parametrize("place", [0, 2])
