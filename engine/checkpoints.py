@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.backbone import Backbone
+from engine.backbones import Backbone
 from engine.errors import LoupeError
 from engine.segmenter import Segmenter, SegmenterSpec, build
 

@@ -22,6 +22,7 @@ from typer.exceptions import Abort, TyperException
 
 from engine.cli_atlas import atlas
 from engine.cli_audit import audit
+from engine.cli_import import import_
 from engine.cli_parts import pixel_of, provenance_of, truth_of, write_npz
 from engine.cli_surgery import surgery
 from engine.cli_variance import variance
@@ -50,6 +51,7 @@ app.command()(atlas)
 app.command()(variance)
 app.command()(surgery)
 app.command()(audit)
+app.command("import")(import_)
 
 INTERRUPTED = 130
 GMACS_SIZE = (256, 256)  # of the demo world's images

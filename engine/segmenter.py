@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.backbone import Backbone
+from engine.backbones import Backbone, build_backbone
 from engine.decoders.cpt import CPTDecoder
 from engine.decoders.decoder import Decoder, Prediction
 from engine.decoders.dilated import DilatedDecoder
@@ -28,14 +28,15 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class SegmenterSpec:
     """Everything that is needed to build a segmenter; what its checkpoint carries beside the weights."""
 
-    backbone: str  # timm's name
+    backbone: str  # what `engine.backbones` makes: timm's name, or "mmseg/…"
     classes: tuple[str, ...]  # k category names
     method: str = "cpt"  # which decoder builds it: a key of DECODERS
     sources: str = "memory"  # CPT: "bilinear", "pixels", "prototypes", "memory"; no other method has any
     channels: int = 256  # C
     heads: int = 4  # n
     memory_share: float = 0.1  # μ; after a schedule the last value
-    pool_channels: int = 48
+    groups: int = 4  # CPT: of its grouped 1×1 convolutions
+    pool_channels: int = 48  # CPT: of the image pool; 0 for none
     auxiliary_masks: bool = False  # mask head on sources that need none
     dropout: float = 0.1
     output_stride: int = 32  # of the backbone
@@ -99,7 +100,8 @@ class SegmenterSpec:
             "classes": len(self.classes) >= 2 and all(isinstance(name, str) for name in self.classes),
             "channels": self.channels > 0,
             "heads": self.heads > 0,
-            "pool_channels": self.pool_channels > 0,
+            "groups": self.groups > 0,
+            "pool_channels": self.pool_channels >= 0,
             "memory_share": 0 <= self.memory_share <= 1,
             "dropout": 0 <= self.dropout < 1,
             "level_channels": self.level_channels > 0,
@@ -124,6 +126,7 @@ def _cpt(spec: SegmenterSpec, backbone: Backbone) -> Decoder:
         sources=spec.sources,
         channels=spec.channels,
         heads=spec.heads,
+        groups=spec.groups,
         memory_share=spec.memory_share,
         pool_channels=spec.pool_channels,
         auxiliary_masks=spec.auxiliary_masks,
@@ -206,7 +209,7 @@ class Segmenter(nn.Module):
 
 
 def build(spec: SegmenterSpec, pretrained: bool = False) -> Segmenter:
-    """A freshly initialised segmenter (backbone weights from timm if `pretrained`).
+    """A freshly initialised segmenter (backbone weights from the hub if `pretrained`).
 
     Raises:
         LoupeError: unknown method, backbone or sources, or sizes that do not fit.
@@ -214,5 +217,5 @@ def build(spec: SegmenterSpec, pretrained: bool = False) -> Segmenter:
     if spec.method not in DECODERS:
         raise LoupeError(f'unknown method "{spec.method}": this engine builds {", ".join(DECODERS)}')
     spec.check()
-    backbone = Backbone(spec.backbone, pretrained, spec.output_stride)
+    backbone = build_backbone(spec.backbone, pretrained, spec.output_stride)
     return Segmenter(spec, backbone, DECODERS[spec.method](spec, backbone))

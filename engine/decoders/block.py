@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from engine.attention import attend
 from engine.decoders.prototypes import (
+    GROUPS,
     UNEDITED,
     CategoryPrototypes,
     MaskHead,
@@ -81,15 +82,22 @@ class AttentiveUpdate(nn.Module):
     """Fine queries read sources of any attentive kind: Q-UP."""
 
     def __init__(
-        self, kind: SourceKind, channels: int, classes: int, heads: int, memory_share: float, auxiliary: bool
+        self,
+        kind: SourceKind,
+        channels: int,
+        classes: int,
+        heads: int,
+        memory_share: float,
+        auxiliary: bool,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         self.kind: SourceKind = kind
         self.weights = QueryUpdate(channels, heads)
         self.sources = {
-            "pixels": lambda: PixelSources(channels),
-            "prototypes": lambda: CategoryPrototypes(channels, classes),
-            "memory": lambda: RememberedPrototypes(channels, classes, memory_share),
+            "pixels": lambda: PixelSources(channels, groups),
+            "prototypes": lambda: CategoryPrototypes(channels, classes, groups),
+            "memory": lambda: RememberedPrototypes(channels, classes, memory_share, groups),
         }[kind]()
         self.auxiliary = MaskHead(channels, classes) if auxiliary and kind == "pixels" else None
         self.classes = classes

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from engine.decoders.block import AttentiveUpdate, InterpolatedUpdate, ReconstructionBlock
 from engine.decoders.decoder import Decoder, Parts, Prediction, Rerun
 from engine.decoders.layers import ConvNormRelu
-from engine.decoders.prototypes import UNEDITED, MemoryBank
+from engine.decoders.prototypes import GROUPS, UNEDITED, MemoryBank
 from engine.edits.plan import Plan
 from engine.errors import LoupeError
 from engine.guidance import Cuts
@@ -47,10 +47,11 @@ class CPTDecoder(Decoder):
         in_channels: of f0..f3 (strides 4, 8, 16, 32).
         classes: k.
         sources: "bilinear", "pixels", "prototypes" or "memory".
-        channels: C, a multiple of 4 (grouped convolutions) and of `heads`.
+        channels: C, a multiple of `groups` and of `heads`.
         heads: n.
         memory_share: μ, used by "memory" only.
-        pool_channels: of the image pool.
+        pool_channels: of the image pool; 0 for none, as in the older CFT.
+        groups: of the grouped 1×1 convolutions.
         auxiliary_masks: give "bilinear" and "pixels" the mask head too (trained, read by nothing).
         dropout: Dropout2d before the classifier.
     """
@@ -66,28 +67,33 @@ class CPTDecoder(Decoder):
         pool_channels: int = 48,
         auxiliary_masks: bool = False,
         dropout: float = 0.1,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         if sources not in get_args(SourceKind):
             raise LoupeError(f'no kind of sources "{sources}": choose bilinear, pixels, prototypes or memory')
-        if channels % 4 or channels % heads:
-            raise LoupeError(f"{channels} decoder channels must be a multiple of 4 and of the {heads} heads")
+        if channels % groups or channels % heads:
+            raise LoupeError(
+                f"{channels} decoder channels must be a multiple of {groups} and of the {heads} heads"
+            )
         if not 0 <= memory_share <= 1:
             raise LoupeError(f"memory share μ = {memory_share} is not in [0, 1]")
         kind: SourceKind = sources  # pyright: ignore[reportAssignmentType]  (checked above)
         self.sources = kind
         self.classes = classes
+        self.in_channels, self.heads, self.groups = tuple(in_channels), heads, groups
+        self.channels, self.pool_channels = channels, pool_channels
 
         def update() -> AttentiveUpdate | InterpolatedUpdate:
             if kind == "bilinear":
                 return InterpolatedUpdate(channels, classes, auxiliary_masks)
-            return AttentiveUpdate(kind, channels, classes, heads, memory_share, auxiliary_masks)
+            return AttentiveUpdate(kind, channels, classes, heads, memory_share, auxiliary_masks, groups)
 
         self.laterals = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
         self.blocks = nn.ModuleList(ReconstructionBlock(name, channels, update()) for name in STAGE_NAMES)
         self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in STAGE_NAMES)
         self.fuse_conv = ConvNormRelu(4 * channels, channels, 3)
-        self.pool_conv = ConvNormRelu(in_channels[3], pool_channels, 1)
+        self.pool_conv = ConvNormRelu(in_channels[3], pool_channels, 1) if pool_channels else None
         self.dropout = nn.Dropout2d(dropout)
         self.classifier = nn.Conv2d(channels + pool_channels, classes, 1)
 
@@ -209,7 +215,9 @@ class CPTDecoder(Decoder):
         return self.fuse_conv(torch.cat([*resized, levels[-1]], dim=1))
 
     def pool(self, f3: Tensor) -> Float[Tensor, "b p 1 1"]:
-        """The image pool."""
+        """The image pool; p = 0 where there is none."""
+        if self.pool_conv is None:
+            return f3.new_zeros(len(f3), 0, 1, 1)
         if self.training and f3.shape[0] < 2:
             raise LoupeError(
                 "training needs at least two images a batch: the image pool's BatchNorm sees one value per image"
@@ -224,6 +232,8 @@ class CPTDecoder(Decoder):
     def classify_again(self, fused: Tensor, pooled: Tensor) -> Float[Tensor, "b k h w"]:
         """The same in evaluation mode, without laying the pool out over the grid: it adds one number to each category."""
         channels, weight = fused.shape[1], self.classifier.weight
+        if self.pool_conv is None:
+            return self.classifier(fused)
         pool = F.conv2d(pooled, weight[:, channels:], self.classifier.bias)
         return F.conv2d(fused, weight[:, :channels]).add_(pool)
 

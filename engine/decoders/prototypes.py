@@ -31,7 +31,7 @@ from engine.edits.plan import StageEdit
 from engine.shapes import Float
 
 UNEDITED = StageEdit()
-GROUPS = 4  # of every grouped 1×1 convolution, whatever the number of heads  [author]
+GROUPS = 4  # of every grouped 1×1 convolution, whatever the number of heads; in the older CFT as many as heads  [author]
 
 
 def spatial_softmax(mask_logits: Float[Tensor, "b k y x"]) -> Float[Tensor, "b k y x"]:
@@ -49,9 +49,9 @@ def average(
 class MaskHead(nn.Module):
     """(b, C, y, x) → mask logits (b, k, y, x). Also the auxiliary head of decoders whose sources need no masks."""
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, classes: int, groups: int = GROUPS) -> None:
         super().__init__()
-        self.hidden = nn.Conv2d(channels, channels, 1, groups=GROUPS, bias=False)
+        self.hidden = nn.Conv2d(channels, channels, 1, groups=groups, bias=False)
         self.logits = nn.Conv2d(channels, classes, 1, bias=False)
 
     def forward(self, high: Float[Tensor, "b c y x"]) -> Float[Tensor, "b k y x"]:
@@ -117,9 +117,9 @@ class Sources(NamedTuple):
 class PixelSources(nn.Module):
     """Every coarse pixel is a source: m = y·x.  [paper] idea, [choice] details: aligned as for prototypes."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int = GROUPS) -> None:
         super().__init__()
-        self.align = nn.Conv2d(channels, channels, 1, groups=GROUPS, bias=False)
+        self.align = nn.Conv2d(channels, channels, 1, groups=groups, bias=False)
 
     def forward(
         self, high: Float[Tensor, "b c y x"], edit: StageEdit = UNEDITED, known: Sources | None = None
@@ -131,10 +131,10 @@ class PixelSources(nn.Module):
 class CategoryPrototypes(nn.Module):
     """The k category prototypes of one image are the sources: m = k."""
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, classes: int, groups: int = GROUPS) -> None:
         super().__init__()
-        self.mask = MaskHead(channels, classes)
-        self.align = nn.Conv2d(channels, channels, 1, groups=GROUPS, bias=False)
+        self.mask = MaskHead(channels, classes, groups)
+        self.align = nn.Conv2d(channels, channels, 1, groups=groups, bias=False)
 
     def forward(
         self, high: Float[Tensor, "b c y x"], edit: StageEdit = UNEDITED, known: Sources | None = None
@@ -169,8 +169,8 @@ class RememberedPrototypes(CategoryPrototypes):
 
     memory: MemoryBank
 
-    def __init__(self, channels: int, classes: int, memory_share: float) -> None:
-        super().__init__(channels, classes)
+    def __init__(self, channels: int, classes: int, memory_share: float, groups: int = GROUPS) -> None:
+        super().__init__(channels, classes, groups)
         self.memory = MemoryBank(classes, channels, memory_share)
 
     def forward(

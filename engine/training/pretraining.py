@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import checkpoints
-from engine.backbone import Backbone
+from engine.backbones import Backbone, build_backbone
 from engine.data.datasets import open_dataset
 from engine.segmenter import SegmenterSpec
 from engine.training.batches import IGNORED
@@ -106,7 +106,7 @@ class RecognitionTask:
         by_name = {category.name: len(category.modes) for category in CATEGORIES}
         spec = make_spec(recipe, self.classes)
         self.sampler = open_sampler(recipe, modes=True)
-        self.backbone = Backbone(spec.backbone, output_stride=spec.output_stride)
+        self.backbone = build_backbone(spec.backbone, output_stride=spec.output_stride)
         self.backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         modes = [by_name.get(name, 0) for name in self.classes]
         self.objective: nn.Module = RecognitionObjective(self.backbone, modes, spec)

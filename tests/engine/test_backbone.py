@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from engine.backbone import Backbone
+from engine.backbones import build_backbone
 from engine.errors import LoupeError
 from engine.segmenter import SegmenterSpec, build
 from engine.trace import Pyramid
@@ -16,7 +16,7 @@ from engine.trace import Pyramid
     [("mobilenetv4_conv_small_050", True), ("resnet10t", True), ("edgenext_xx_small", False)],
 )
 def test_pyramid(name, stride2):
-    backbone = Backbone(name).eval()
+    backbone = build_backbone(name).eval()
     images = torch.randn(2, 3, 70, 101)  # no multiple of 32
     with torch.no_grad():
         pyramid = backbone(images)
@@ -30,7 +30,7 @@ def test_pyramid(name, stride2):
 
 
 def test_channels_last_families_come_channels_first():
-    backbone = Backbone("swin_tiny_patch4_window7_224").eval()
+    backbone = build_backbone("swin_tiny_patch4_window7_224").eval()
     with torch.no_grad():
         pyramid = backbone(torch.randn(1, 3, 224, 224))
     assert [tuple(f.shape[1:]) for f in pyramid.levels] == [
@@ -42,7 +42,7 @@ def test_channels_last_families_come_channels_first():
 
 
 def test_dilation_keeps_the_stride():
-    backbone = Backbone("resnet10t", output_stride=8).eval()
+    backbone = build_backbone("resnet10t", output_stride=8).eval()
     with torch.no_grad():
         pyramid = backbone(torch.randn(1, 3, 64, 96))
     assert [tuple(f.shape[-2:]) for f in pyramid.levels] == [(16, 24), (8, 12), (8, 12), (8, 12)]
@@ -62,7 +62,7 @@ def test_every_size_of_image_gives_a_trace():
 def test_what_cannot_be_built_is_one_sentence():
     for name, stride in [("no_such_net", 32), ("resnet10t", 5), ("vit_tiny_patch16_224", 32)]:
         with pytest.raises(LoupeError) as caught:
-            Backbone(name, output_stride=stride)
+            build_backbone(name, output_stride=stride)
         assert name in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="four feature maps"):
         Pyramid.of([torch.zeros(1, 2, 3, 3)] * 3)

@@ -32,6 +32,8 @@ def weight(key: str, dtype: str, shape: list[int]) -> torch.Tensor:
         x = 1 + 0.1 * np.abs(x)
     elif key.endswith(("running_mean", ".bias")):
         x = 0.1 * x
+    elif "relative_position_bias" in key:
+        x = 0.02 * x
     elif key.endswith(".weight"):
         x = 1 + 0.1 * x if len(shape) == 1 else x / np.sqrt(np.prod(shape[1:]))
     else:

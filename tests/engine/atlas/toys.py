@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engine.atlas.reading import Atlas
 from engine.atlas.walk import build
-from engine.backbone import Backbone
+from engine.backbones import Backbone
 from engine.catalogue import ModelCard
 from engine.data.datasets import Sample
 from engine.decoders.cpt import CPTDecoder

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from app import palette
 from engine.data.categories import PALETTE
+from engine.data.class_lists import FOLDER, class_list
+from engine.errors import LoupeError
+
+COUNTS = {
+    "ade20k": 150,
+    "cityscapes": 19,
+    "coco-stuff": 171,
+    "pascal-context-59": 59,
+    "pascal-context-60": 60,
+    "pascal-voc": 21,
+    "scenes": 14,
+}
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
 VISION = {
@@ -41,3 +54,33 @@ def test_any_two_categories_are_far_apart(vision):
     seen = lab(PALETTE, VISION[vision])
     distance = np.linalg.norm(seen[:, None] - seen[None], axis=2)
     assert distance[np.triu_indices(len(seen), 1)].min() > 14
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.json")))
+def test_every_shipped_list_names_each_category_once_and_draws_it_in_its_own_colour(name):
+    names = class_list(name)
+    colours = palette.colours(names)
+    assert len(set(names)) == len(names) == COUNTS[name]
+    assert len(set(colours)) == len(names) and colours == list(palette.lists()[names].values())
+
+
+def test_a_list_has_its_own_colours_and_single_names_the_demo_worlds():
+    assert palette.colours(class_list("cityscapes"))[0] == "#804080"  # road, as published
+    assert palette.colours(["road"]) == [palette.known()["road"]] == ["#48464a"]
+    assert palette.colours(["road", "never heard of"])[1] == palette.colours(["never heard of"])[0]
+
+
+def test_lists_of_classes_come_from_text_files_too(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("cat\n\n dog \n", encoding="utf-8")
+    assert class_list(path) == ("cat", "dog")
+    for content, sentence in (
+        (b"cat\ncat\n", "names cat twice"),
+        (b"", "no classes"),
+        (b"\xff\xfe", "no text file"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(LoupeError, match=sentence):
+            class_list(path)
+    with pytest.raises(LoupeError, match="known are ade20k, cityscapes, coco-stuff"):
+        class_list("nothing")
