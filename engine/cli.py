@@ -23,7 +23,7 @@ from typer.exceptions import Abort, TyperException
 from engine.cli_atlas import atlas
 from engine.cli_audit import audit
 from engine.cli_import import import_
-from engine.cli_parts import pixel_of, provenance_of, truth_of, write_npz
+from engine.cli_parts import inference_of, pixel_of, provenance_of, truth_of, write_npz
 from engine.cli_surgery import surgery
 from engine.cli_variance import variance
 from engine.errors import LoupeError
@@ -196,11 +196,18 @@ def evaluate(
     data: Annotated[str, typer.Option(help="Name of a dataset.")] = "scenes-val",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 8,
+    window: Annotated[
+        str,
+        typer.Option(help="crop,stride of a sliding window in pixels, such as 768,512; empty: whole images."),
+    ] = "",
+    scales: Annotated[str, typer.Option(help="Factors on the image's size, such as 0.5,0.75,1.")] = "1",
+    flip: Annotated[bool, typer.Option("--flip", help="The mirror image as well.")] = False,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """mIoU, boundary IoU and the IoU of every category, in percent."""
     with stdout_kept_clean(json):
+        how = inference_of(window, scales, flip)
         from engine import Engine, checkpoints
         from engine.data.datasets import open_dataset
         from engine.evaluation import evaluate as run
@@ -217,6 +224,7 @@ def evaluate(
                 "batch": batch,
                 "model": card.id,
                 "data": data,
+                "how": how,
             }
             with Progress(card.id) as progress:
                 found.append(run(segmenter, dataset, progress=progress, **settings).json())

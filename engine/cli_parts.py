@@ -14,6 +14,7 @@ from engine.errors import LoupeError
 if TYPE_CHECKING:
     from engine.affinity import Reading
     from engine.images import LoadedImage
+    from engine.inference import Inference
     from engine.influence import Influence
     from engine.trace import Trace
 
@@ -23,6 +24,27 @@ def pixel_of(text: str) -> tuple[int, int]:
     if match is None:
         raise LoupeError(f"pixel {text!r}: must be row,col in whole numbers, such as 120,200")
     return int(match[1]), int(match[2])
+
+
+def inference_of(window: str, scales: str, flip: bool) -> Inference:
+    """How to ask a model: "crop,stride" or "", factors with commas between them.
+
+    Raises:
+        LoupeError: neither.
+    """
+    from engine.inference import Inference
+
+    match = re.fullmatch(r"\s*(\d{1,6})\s*,\s*(\d{1,6})\s*", window)
+    if match is None and window.strip():
+        raise LoupeError(f"window {window!r}: must be crop,stride in pixels, such as 768,512")
+    crop, stride = (0, 0) if match is None else (int(match[1]), int(match[2]))
+    try:
+        factors = tuple(float(each) for each in scales.split(","))
+    except ValueError as error:
+        raise LoupeError(
+            f"scales {scales!r}: must be numbers with commas between them, such as 0.5,1"
+        ) from error
+    return Inference(crop, stride, factors, flip)
 
 
 def truth_of(path: Path, image: LoadedImage) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Evaluates a segmenter on a dataset: mIoU, boundary IoU and band IoU over the split.
 
-Whole images, one scale, no sliding window; the logits are resized bilinearly to the label's size before the argmax, as in
-training. Counts are kept per image, so that intervals over images can be drawn from them later.
+Whole images at one scale unless asked otherwise (`engine.inference`); the logits are resized bilinearly to the label's size
+before the argmax, as in training. Counts are kept per image, so that intervals over images can be drawn from them later.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 
 from engine import metrics
 from engine.errors import LoupeError
+from engine.inference import WHOLE, Inference, predict_labels
 from engine.metrics import Counts
-from engine.resample import bilinear_labels
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 """Called with what is done, what there is to do, and figures worth showing."""
@@ -39,6 +39,7 @@ class Evaluation:
     classes: tuple[str, ...]
     images: tuple[Counts, ...]
     """One per image, in the dataset's order."""
+    how: Inference = WHOLE
 
     @property
     def total(self) -> Counts:
@@ -72,6 +73,7 @@ class Evaluation:
             "categories": self._named(total.iou),
             "boundary_categories": self._named(total.boundary_iou),
             "images": len(self.images),
+            "inference": self.how.json(),
         }
 
     def _named(self, values: np.ndarray) -> dict[str, float | None]:
@@ -88,8 +90,11 @@ def evaluate(
     progress: Progress | None = None,
     model: str = "",
     data: str = "scenes-val",
+    how: Inference = WHOLE,
 ) -> Evaluation:
     """Runs the segmenter (left on `device`, its training mode restored) over the first `limit` images.
+
+    how: whole images, or sliding windows, several scales, mirror images.
 
     Raises LoupeError when there is no image, or when the dataset's categories are not the model's.
     """
@@ -107,21 +112,14 @@ def evaluate(
     images: list[Counts] = []
     try:
         for samples in _groups(dataset, count, batch):
-            predictions = predict_labels(segmenter, np.stack([s.image for s in samples]), device)
+            predictions = predict_labels(segmenter, np.stack([s.image for s in samples]), device, how)
             for sample, labels in zip(samples, predictions, strict=True):
                 images.append(metrics.count(np.asarray(sample.labels), labels, len(classes)))
             if progress is not None:
                 progress(len(images), count, {})
     finally:
         segmenter.train(training)
-    return Evaluation(model, data, classes, tuple(images))
-
-
-@torch.no_grad()
-def predict_labels(segmenter: Any, images: np.ndarray, device: str | torch.device) -> np.ndarray:
-    """Labels (b, H, W) uint8 of images (b, H, W, 3) uint8, in fp32."""
-    logits = segmenter(segmenter.normalise(torch.from_numpy(images).to(device))).float()
-    return bilinear_labels(logits, (images.shape[1], images.shape[2])).cpu().numpy()
+    return Evaluation(model, data, classes, tuple(images), how)
 
 
 def _groups(dataset: LabelledImages, count: int, batch: int) -> Iterator[list[Any]]:

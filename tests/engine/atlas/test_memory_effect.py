@@ -15,7 +15,7 @@ from engine.atlas import memory_effect
 from engine.atlas.memory_effect import AS_IT_IS, derangement, effects
 from engine.data.datasets import Sample
 from engine.errors import LoupeError
-from engine.evaluation import predict_labels
+from engine.inference import predict_labels
 from engine.segmenter import Segmenter
 from engine.stage import Stopped
 from tests.engine.atlas.toys import K, Toys, toy, toys
