@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import colorsys
 import json
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from engine.errors import LoupeError
 
@@ -35,3 +39,13 @@ def class_list(name: str | Path) -> tuple[str, ...]:
             f"{path.name} names {', '.join(twice)} twice" if twice else f"{path.name} names no classes"
         )
     return names
+
+
+def colours_of(names: Sequence[str]) -> np.ndarray:
+    """(k, 3) uint8: those of the shipped list with these names, else golden-ratio steps around the hue circle  [choice]."""
+    for path in sorted(FOLDER.glob("*.json")):
+        classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        if tuple(each["name"] for each in classes) == tuple(names):
+            return np.array([each["colour"] for each in classes], np.uint8)
+    steps = [colorsys.hls_to_rgb((i * 0.61803) % 1, (0.35, 0.5, 0.65)[i % 3], 0.6) for i in range(len(names))]
+    return (255 * np.array(steps)).round().astype(np.uint8)
