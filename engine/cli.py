@@ -178,6 +178,8 @@ def train(
         wanted = load_recipe(recipe)
         with Progress(wanted.name) as progress:
             path = run(wanted, out, device=device, seed=seed, steps=steps, resume=resume, progress=progress)
+    if int(os.environ.get("RANK", "0")):
+        return  # under torchrun the first process speaks
     seconds = time.monotonic() - started
     result = {
         "recipe": wanted.name,

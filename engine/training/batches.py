@@ -11,9 +11,10 @@ Augmentation, light on purpose since the scenes are already varied: horizontal f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -38,6 +39,24 @@ class Batch:
         """The share of process `rank` of `parts`."""
         modes = None if self.modes is None else self.modes[rank::parts]
         return Batch(self.images[rank::parts], self.labels[rank::parts], modes)
+
+
+class Sampler(Protocol):
+    """Where batches come from: the one of step `step`, all of it or the share of process `rank` of `parts`."""
+
+    def __call__(self, step: int, rank: int = 0, parts: int = 1) -> Batch: ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process of several draws."""
+
+    sampler: Sampler
+    rank: int
+    parts: int
+
+    def __call__(self, step: int) -> Batch:
+        return self.sampler(step, self.rank, self.parts)
 
 
 @dataclass(frozen=True)
@@ -66,8 +85,8 @@ class CropSampler:
                 f"Crops of {self.crop_to} pixels do not fit {len(self.images)} images of {size} pixels."
             )
 
-    def __call__(self, step: int) -> Batch:
-        """The batch of optimiser step `step`."""
+    def __call__(self, step: int, rank: int = 0, parts: int = 1) -> Batch:
+        """The batch of optimiser step `step`. Crops are cheap, and drawn one after the other: a share is cut from the whole."""
         random = np.random.default_rng((self.seed, 1, step))
         count = len(self.images)
         images, labels, modes = [], [], []
@@ -83,7 +102,7 @@ class CropSampler:
                 modes.append(self._resized(self.modes[index, rows, columns][cut], Image.Resampling.NEAREST))
             if self.jitter:
                 images[-1] = _jittered(images[-1], self.jitter, random)
-        return Batch(np.stack(images), np.stack(labels), np.stack(modes) if modes else None)
+        return Batch(np.stack(images), np.stack(labels), np.stack(modes) if modes else None).part(rank, parts)
 
     def _order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self.seed, 2, epoch)).permutation(len(self.images))
@@ -111,7 +130,7 @@ class CropSampler:
         return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((self.crop, self.crop), how))
 
 
-def prefetched(sampler: CropSampler, start: int, stop: int, ahead: int = 3) -> Iterator[Batch]:
+def prefetched(sampler: Callable[[int], Batch], start: int, stop: int, ahead: int = 3) -> Iterator[Batch]:
     """Batches of steps start..stop−1 in order, made up to `ahead` steps early in one thread."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
         waiting: list[Future[Batch]] = [

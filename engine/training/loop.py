@@ -6,6 +6,10 @@ Every random draw is a function of (seed, t), so what a step does depends only o
 all the resume file has to hold: a run that was killed and started again ends with the same weights as one that was not.
 The file is replaced atomically every `save_every` steps and removed at the end.
 
+Several processes: `torchrun --nproc-per-node N -m engine train RECIPE`, on one machine or many. Each has its share of every
+batch; gradients are averaged (DDP), BatchNorm counts over all processes (`engine.training.sync_norm`), the memory bank and the
+mask loss average over all (`engine.decoders.prototypes`, `engine.losses`). The first process writes.
+
 Weights without decay: everything one-dimensional (biases, norms). The backbone learns at `backbone_rate` of the rate.
 """
 
@@ -25,13 +29,15 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import LoupeError
-from engine.training.batches import Batch, CropSampler, prefetched
+from engine.training.batches import Batch, Sampler, Share, prefetched
 from engine.training.recipes import Recipe
-from engine.training.schedules import rate_factor
+from engine.training.schedules import rate
+from engine.training.sync_norm import synchronised
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 """Called after a step with finished steps, all steps, and {"loss", "rate", "seconds", …}."""
 
+MOMENTUM = 0.9  # [author]
 PACKAGES = ("torch", "timm", "lightning-fabric", "torchmetrics", "numpy")
 
 
@@ -40,7 +46,9 @@ class Task(Protocol):
 
     objective: nn.Module
     """forward(images (b, S, S, 3) uint8, labels (b, S, S) int64, modes likewise or None) → dict name → scalar loss."""
-    sampler: CropSampler
+
+    @property
+    def sampler(self) -> Sampler: ...
 
     def backbone_parameters(self) -> Iterable[nn.Parameter]: ...
     def separate_parameters(self) -> list[nn.Parameter]:
@@ -75,7 +83,10 @@ def train(
     recipe = dataclasses.replace(recipe, **changes)
     path = out if out.suffix == ".safetensors" else out / f"{recipe.name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return run(recipe, make_task(recipe), path, device=device, resume=resume, progress=progress)
+    fabric = launched(recipe, device)
+    with fabric.rank_zero_first():  # the first process writes what caches the data lack
+        task = make_task(recipe)
+    return run(recipe, task, path, fabric, resume=resume, progress=progress)
 
 
 def make_task(recipe: Recipe) -> Task:
@@ -91,13 +102,15 @@ def make_task(recipe: Recipe) -> Task:
 
 
 def run(
-    recipe: Recipe, task: Task, path: Path, *, device: str, resume: bool, progress: Progress | None
+    recipe: Recipe, task: Task, path: Path, fabric: Any, *, resume: bool, progress: Progress | None
 ) -> Path:
-    """The loop itself, on a task already made."""
-    fabric = _fabric(recipe, device)
+    """The loop itself, on a task already made; fabric: launched. progress: told in the first process alone."""
+    progress = progress if fabric.is_global_zero else None
+    if fabric.world_size > 1:
+        task.objective = synchronised(task.objective, fabric.device)
     optimiser = make_optimiser(task, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: rate_factor(step, recipe.steps, recipe.warmup, recipe.power)
+        optimiser, [_factor(group["lr"], recipe) for group in optimiser.param_groups]
     )
     objective, stepper = fabric.setup(task.objective.train(), optimiser)
     clipped = clip_groups(task)
@@ -114,13 +127,14 @@ def run(
     else:
         task.after_step(0)
     began = time.monotonic()
-    for step, batch in enumerate(prefetched(task.sampler, start, recipe.steps), start):
+    sampler = Share(task.sampler, fabric.global_rank, fabric.world_size)
+    for step, batch in enumerate(prefetched(sampler, start, recipe.steps), start):
         task.before_step(step)
         losses = _step(fabric, objective, stepper, batch, recipe, step, clipped)
         schedule.step()
         finished = step + 1
         task.after_step(finished)
-        figures = {name: float(value.detach()) for name, value in losses.items()}
+        figures = {name: float(fabric.all_reduce(value, reduce_op="mean")) for name, value in losses.items()}
         figures["loss"] = sum(figures.values())
         if not figures["loss"] < float("inf"):
             raise LoupeError(
@@ -140,6 +154,7 @@ def run(
     if fabric.is_global_zero:
         task.finish(path, provenance(recipe) | {"history": history}, fabric.device)
         state_path.unlink(missing_ok=True)
+    fabric.barrier()  # no process ends before the checkpoint is there
     return path
 
 
@@ -148,6 +163,8 @@ def make_optimiser(task: Task, recipe: Recipe) -> torch.optim.Optimizer:
     groups = parameter_groups(task, recipe)
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=MOMENTUM)
     from timm.optim.muon import Muon
 
     return Muon(groups, lr=recipe.learning_rate, betas=(0.9, 0.999))
@@ -172,7 +189,9 @@ def parameter_groups(task: Task, recipe: Recipe) -> list[dict[str, Any]]:
         {
             "params": parameters,
             "lr": recipe.learning_rate * (recipe.backbone_rate if in_backbone else 1.0),
-            "weight_decay": recipe.weight_decay if decays else 0.0,
+            "weight_decay": recipe.weight_decay * (recipe.backbone_decay if in_backbone else 1.0)
+            if decays
+            else 0.0,
         }
         for (in_backbone, decays), parameters in groups.items()
     ]
@@ -193,6 +212,18 @@ def provenance(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def launched(recipe: Recipe, device: str) -> Any:
+    """A Fabric in whose processes this runs: one, or those that torchrun has started.
+
+    Raises:
+        LoupeError: no such device, or a batch that they cannot share.
+    """
+    fabric = _fabric(recipe, device)
+    fabric.launch()
+    _shares(recipe, fabric.world_size)
+    return fabric
+
+
 def _fabric(recipe: Recipe, device: str) -> Any:
     from lightning_fabric import Fabric
 
@@ -202,8 +233,29 @@ def _fabric(recipe: Recipe, device: str) -> Any:
     if kind == "cuda" and not torch.cuda.is_available():
         raise LoupeError("The device cuda was asked for, but torch sees no GPU here.")
     precision = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
+    if os.environ.get("TORCHELASTIC_RUN_ID"):  # under torchrun, which says how many there are
+        here = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // here
+        return Fabric(accelerator=kind, devices=here, num_nodes=nodes, strategy="ddp", precision=precision)  # pyright: ignore[reportArgumentType]
     devices: Any = [int(index)] if index.isdigit() and kind == "cuda" else 1
     return Fabric(accelerator=kind, devices=devices, precision=precision)  # pyright: ignore[reportArgumentType]
+
+
+def _shares(recipe: Recipe, processes: int) -> None:
+    """Every process must have as many images in every part, or their gradients would not weigh the same."""
+    parts = processes * recipe.accumulate
+    if recipe.batch % parts or recipe.batch < 2 * parts:
+        raise LoupeError(
+            f"A batch of {recipe.batch} images cannot be shared by {processes} processes in {recipe.accumulate} parts: "
+            "each part needs as many images, at least two."
+        )
+
+
+def _factor(base: float, recipe: Recipe) -> Callable[[int], float]:
+    """The schedule of a group whose full rate is `base`, as a factor on it."""
+    if not base:
+        return lambda step: 0.0
+    return lambda step: rate(step, recipe.steps, recipe.warmup, recipe.power, base, recipe.floor) / base
 
 
 def _step(
@@ -215,17 +267,25 @@ def _step(
     step: int,
     clipped: Sequence[Sequence[nn.Parameter]],
 ) -> Mapping[str, Tensor]:
-    torch.manual_seed(recipe.seed * 1_000_003 + step)
-    batch = batch.part(fabric.global_rank, fabric.world_size)
-    images, labels = (torch.from_numpy(a).to(fabric.device) for a in (batch.images, batch.labels))
-    modes = None if batch.modes is None else torch.from_numpy(batch.modes).to(fabric.device).long()
-    losses = objective(images, labels.long(), modes)
+    # Dropout is drawn apart in each process; the first one's is that of a process alone.
+    torch.manual_seed((recipe.seed * 1_000_003 + step) + 1_000_000_007 * fabric.global_rank)
     optimiser.zero_grad(set_to_none=True)
-    fabric.backward(sum(losses.values()))
+    parts, total = recipe.accumulate, {}
+    for part in range(parts):
+        piece = batch if parts == 1 else batch.part(part, parts)
+        images, labels = (torch.from_numpy(a).to(fabric.device) for a in (piece.images, piece.labels))
+        modes = None if piece.modes is None else torch.from_numpy(piece.modes).to(fabric.device).long()
+        with fabric.no_backward_sync(objective, enabled=part < parts - 1):
+            losses = objective(images, labels.long(), modes)
+            if parts > 1:
+                losses = {name: loss / parts for name, loss in losses.items()}
+            fabric.backward(sum(losses.values()))
+        for name, loss in losses.items():
+            total[name] = total.get(name, 0) + loss.detach()
     for group in clipped:
         nn.utils.clip_grad_norm_(group, recipe.clip)
     optimiser.step()
-    return losses
+    return total
 
 
 def _write_state(

@@ -19,7 +19,7 @@ from engine.training.schedules import MEMORY_SCHEDULES
 RECIPES = Path(__file__).resolve().parents[2] / "assets" / "recipes"
 TASKS = ("segmentation", "recognition")
 PRECISIONS = ("fp32", "bf16")
-OPTIMISERS = ("adamw", "muon")
+OPTIMISERS = ("adamw", "muon", "sgd")
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,22 @@ class Recipe:
     spec: dict[str, Any] = field(default_factory=dict)
     """Fields of SegmenterSpec except `classes`, which come from the data."""
     initial_backbone: str = ""
-    """Checkpoint of a pretrained backbone, beside the models or as a path; empty: random weights."""
+    """Checkpoint of a pretrained backbone, beside the models or as a path; empty: random weights, or the hub's."""
+    pretrained: bool = False
+    """The backbone starts with the weights of timm's or transformers' hub (the network, or its cache, is needed)."""
+    initial_memory: str = ""
+    """A .npy file of per-category mean features (k, at least C) that every bank starts from; empty: at random. [author]"""
     train_data: str = "scenes-train"
     train_images: int = 3000
     validation_data: str = "scenes-val"
     validation_images: int = 500
     batch: int = 8
+    """Images of one optimiser step, over all processes and parts."""
+    accumulate: int = 1
+    """Parts that each process's share of a batch is run in, one after the other; norms and the memory see part by part."""
+    scale_from: float = 1.0
+    scale_to: float = 1.0
+    """Factors on the images' size before a crop is cut, for datasets in folders. [author] 0.5 to 2"""
     crop: int = 160
     crop_from: int = 160
     crop_to: int = 160
@@ -53,11 +63,16 @@ class Recipe:
     steps: int = 8000
     seed: int = 0
     optimiser: str = "adamw"
-    """"adamw", or "muon": timm's, which orthogonalises the updates of matrices and kernels and leaves the rest to AdamW."""
+    """"adamw", "sgd" (momentum 0.9), or "muon": timm's, which orthogonalises the updates of matrices and kernels and leaves
+    the rest to AdamW."""
     learning_rate: float = 3e-3
     backbone_rate: float = 0.3
     """Factor on the learning rate for the backbone's parameters."""
     weight_decay: float = 0.01
+    backbone_decay: float = 1.0
+    """Factor on the weight decay for the backbone's parameters."""
+    floor: float = 0.0
+    """The rate that the schedule ends at."""
     warmup: int = 150
     power: float = 1.0
     clip: float = 5.0
@@ -71,6 +86,9 @@ class Recipe:
     save_every: int = 250
     watch_every: int = 0
     """Steps between looks at the first 40 validation images; 0: never."""
+    test_window: int = 0
+    test_stride: int = 0
+    """Sliding window of the evaluation at the end, pixels; 0: whole images."""
 
     def __post_init__(self) -> None:
         rules = (
@@ -87,6 +105,24 @@ class Recipe:
                 "batch",
                 "2 or more, since the image pool's BatchNorm sees one value per image",
             ),
+            (
+                self.accumulate >= 1 and self.batch >= 2 * self.accumulate,
+                "accumulate",
+                f"1 or more, with at least two of the batch's {self.batch} images a part",
+            ),
+            (0 < self.scale_from <= self.scale_to, "scale_from", "above 0 and at most scale_to"),
+            (
+                0 <= self.test_stride <= self.test_window and (self.test_window == 0 or self.test_stride > 0),
+                "test_stride",
+                "above 0 and at most test_window where there is one",
+            ),
+            (
+                not (self.pretrained and self.initial_backbone),
+                "pretrained",
+                "false where initial_backbone is given",
+            ),
+            (self.backbone_decay >= 0, "backbone_decay", "0 or more"),
+            (0 <= self.floor <= self.learning_rate, "floor", "between 0 and learning_rate"),
             (self.steps >= 1, "steps", "1 or more"),
             (self.train_images >= 1, "train_images", "1 or more"),
             (self.validation_images >= 0, "validation_images", "0 or more"),

@@ -20,6 +20,12 @@ def rate_factor(step: int, steps: int, warmup: int, power: float) -> float:
     return min((step + 1) / warmup, poly) if step < warmup else poly
 
 
+def rate(step: int, steps: int, warmup: int, power: float, base: float, floor: float) -> float:
+    """The learning rate itself: the poly part ends at `floor` instead of 0, where that is below `base`."""
+    factor, low = rate_factor(step, steps, warmup, power), min(floor, base)
+    return base * factor if step < warmup else (base - low) * factor + low
+
+
 def memory_share(schedule: str, step: int, steps: int, initial: float) -> float:
     """Blend weight μ during step `step` (0-based): constant, or poly with power 0.9 down to 0.009. [author]"""
     if schedule == "constant":

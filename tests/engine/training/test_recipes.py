@@ -64,7 +64,7 @@ def test_extending_states_only_what_differs(tmp_path: Path):
         ('steps = "many"', "steps is 'many' but must be of type int"),
         ("steps = true", "steps is True but must be of type int"),
         ("seed = 1.5", "seed is 1.5 but must be of type int"),
-        ('optimiser = "sgd"', "optimiser is 'sgd' but must be one of adamw, muon"),
+        ('optimiser = "adam"', "optimiser is 'adam' but must be one of adamw, muon, sgd"),
         ("steps = 0", "steps is 0 but must be 1 or more"),
         ("batch = 1", "batch is 1 but must be 2 or more"),
         ('task = "poetry"', "task is 'poetry' but must be one of segmentation, recognition"),
