@@ -2,6 +2,7 @@
 
     dataset = open_dataset("scenes-val")
     sample = dataset[0]                        # image (H, W, 3), labels (H, W), modes (H, W), id
+    dataset = open_dataset("ade20k-val")       # a described folder below LOUPE_DATA, or below data/
     data = materialise("scenes-train", 3000)   # written once, memory-mapped afterwards: data.images (3000, 256, 256, 3)
 
 A split of the demo world is a range of seeds [choice]: scenes-train is endless (3000 unless told otherwise), scenes-val
@@ -18,13 +19,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.lib.format import open_memmap
 
 from engine.data.scenes import CLASS_NAMES, PALETTE, VERSION, render
 from engine.errors import LoupeError
+
+if TYPE_CHECKING:
+    from engine.data.folders import FolderDataset
 
 SIZE = 256
 DATA_ROOT = Path(__file__).parents[2] / "data"
@@ -132,11 +136,31 @@ class MemoryMapped:
         return (self[index] for index in range(len(self)))
 
 
-def open_dataset(name: str, root: Path | str | None = None) -> SceneDataset | MemoryMapped:
-    """The dataset called `name`: from its cache under `root` where that is complete, else painted as it is read.
+def data_root() -> Path:
+    """Where datasets in folders lie, and their owner's descriptions: LOUPE_DATA, or data/."""
+    return Path(os.environ.get("LOUPE_DATA") or DATA_ROOT)
 
-    Raises LoupeError, naming the known datasets, where `name` is none of them.
+
+def open_dataset(name: str, root: Path | str | None = None) -> SceneDataset | MemoryMapped | FolderDataset:
+    """The dataset called `name`.
+
+    The demo world's comes from its cache under `root` where that is complete, else painted as it is read. Any other name is
+    NAME-SPLIT of a description, such as ade20k-val, in LOUPE_DATA, or data/; `root` is of caches and says nothing about it.
+
+    Raises LoupeError, naming the known datasets, where `name` is none of them, and where a folder is not there.
     """
+    if name not in SPLITS:
+        # Not at the top: folders stands on this module.
+        from engine.data.descriptions import found, split_of
+        from engine.data.folders import open_folder
+
+        described = split_of(name)
+        if described is None:
+            raise LoupeError(
+                f"there is no dataset {name!r}: known are {', '.join(SPLITS)}, and a split, such as ade20k-val, of "
+                + ", ".join(found())
+            )
+        return open_folder(*described)
     split = _split(name)
     folder = _folder(name, root)
     with contextlib.suppress(FileNotFoundError, LoupeError):
@@ -145,13 +169,20 @@ def open_dataset(name: str, root: Path | str | None = None) -> SceneDataset | Me
     return SceneDataset(name, split.first, split.count)
 
 
-def index_of(dataset: SceneDataset | MemoryMapped, sample_id: str) -> int:
-    """The place of the sample of that id, the seed it was painted from. Raises LoupeError where the dataset holds none."""
-    plain = sample_id.isascii() and sample_id.isdecimal() and len(sample_id) <= 9
-    index = int(sample_id) - dataset.first if plain and str(int(sample_id)) == sample_id else -1
-    if not 0 <= index < len(dataset):
+def index_of(dataset: SceneDataset | MemoryMapped | FolderDataset, sample_id: str) -> int:
+    """The place of the sample of that id: of the demo world the seed, of a folder the image's path without its ending.
+
+    Raises LoupeError where the dataset holds none.
+    """
+    if isinstance(dataset, SceneDataset | MemoryMapped):
+        plain = sample_id.isascii() and sample_id.isdecimal() and len(sample_id) <= 9
+        index = int(sample_id) - dataset.first if plain and str(int(sample_id)) == sample_id else -1
+        place = index if 0 <= index < len(dataset) else None
+    else:
+        place = dataset.place_of(sample_id)
+    if place is None:
         raise LoupeError(f"{dataset.name} has no image {sample_id[:40]!r}")
-    return index
+    return place
 
 
 def materialise(

@@ -2,6 +2,7 @@
 
     title = "ADE20K (SceneParse150)"
     classes = "ade20k"                  # a list of assets/classes, or names: ["cat", "dog"]
+    colours = [[255, 0, 0], [0, 0, 255]]  # optional: red, green, blue of each class, instead of ours
     home = "ADEChallengeData2016"       # the folder that the download unpacks to
     url = "…"                           # where it can be had
 
@@ -12,6 +13,7 @@
     ignore = [0, 255]                   # numbers of pixels without a label
     others = "ignore"                   # "refuse" (the default), "ignore", or the category of all other numbers
     variable = "LabelMap"               # of a .mat file; label files are images otherwise
+    colours = true                      # instead of numbers: RGB images in the colours of the classes; ignore = ["#000000"]
 
     [splits.val]
     images = "images/validation/*.jpg"              # every file that matches; ** is any number of folders
@@ -19,13 +21,14 @@
     list = "ImageSets/val.txt"                      # optional: one stem a line, put into {stem} of `images` too
     cut = "_leftImg8bit"                            # optional: an ending that {stem} loses
 
-Paths are relative to the home, and stay in it. The shipped descriptions are those of assets/datasets.
+Paths are relative to the home, and stay in it. The shipped descriptions are those of assets/datasets; your own are TOML files
+in the folder LOUPE_DATA, or data/. A shipped name keeps its meaning: yours is then opened by its path  [choice].
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,11 +36,12 @@ from typing import Any
 import numpy as np
 
 from engine.data.class_lists import class_list, colours_of
+from engine.data.datasets import data_root
+from engine.data.label_files import IGNORED as IGNORED
+from engine.data.label_files import codes_of, table_of
 from engine.errors import LoupeError
 
 DATASETS = Path(__file__).resolve().parents[2] / "assets" / "datasets"
-IGNORED = 255
-VALUES = 1 << 16  # label files hold 8 or 16 bits
 MOST = 255  # categories; 255 is the ignored label
 
 
@@ -54,7 +58,8 @@ class SplitFiles:
 @dataclass(frozen=True, eq=False)
 class Description:
     """One dataset. table (65536,) uint8: number in a label file → category, 255 ignored. known (65536,) bool: numbers that may
-    occur. variable: of .mat files, "" for images. colours (k, 3) uint8."""
+    occur. variable: of .mat files, "" for images. colours (k, 3) uint8. codes: of RGB label images, colour as number → category,
+    255 ignored; empty otherwise. lenient: other colours are ignored."""
 
     name: str
     title: str
@@ -66,6 +71,8 @@ class Description:
     known: np.ndarray
     variable: str
     splits: Mapping[str, SplitFiles]
+    codes: Mapping[int, int]
+    lenient: bool
 
 
 def describe(name_or_path: str | Path) -> Description:
@@ -76,10 +83,10 @@ def describe(name_or_path: str | Path) -> Description:
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
-        path = DATASETS / f"{name_or_path}.toml"
-    if not path.is_file() or (path.parent == DATASETS and path.stem not in names()):
+        path = found().get(str(name_or_path), path)
+    if path.suffix != ".toml" or not path.is_file():
         raise LoupeError(
-            f'there is no dataset "{name_or_path}": known are {", ".join(names())}, or a TOML file'
+            f'there is no dataset "{name_or_path}": known are {", ".join(found())}, or a TOML file'
         )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -98,11 +105,33 @@ def names() -> list[str]:
     return sorted(path.stem for path in DATASETS.glob("*.toml"))
 
 
+def found() -> dict[str, Path]:
+    """Name → file, of every description that is shipped or lies in the folder of the datasets."""
+    own = {path.stem: path for path in sorted(data_root().glob("*.toml"))}
+    return {name: DATASETS / f"{name}.toml" for name in names()} | {
+        name: path for name, path in own.items() if name not in names()
+    }
+
+
+def split_of(name: str) -> tuple[Description, str] | None:
+    """What NAME-SPLIT means; None where that is no split of a known description.
+
+    Raises:
+        LoupeError: the description is there and wrong.
+    """
+    for known, path in found().items():
+        if name.startswith(f"{known}-"):
+            about = describe(path)
+            if name.removeprefix(f"{known}-") in about.splits:
+                return about, name.removeprefix(f"{known}-")
+    return None
+
+
 def _checked(name: str, values: dict[str, Any]) -> Description:
     _keys(
         values,
         {"classes": (str, list), "labels": dict, "splits": dict},
-        {"title": str, "home": str, "url": str},
+        {"title": str, "home": str, "url": str, "colours": list},
     )
     given = values["classes"]
     if isinstance(given, list) and not all(isinstance(each, str) for each in given):
@@ -118,9 +147,13 @@ def _checked(name: str, values: dict[str, Any]) -> Description:
         "ignore": list,
         "others": (str, int),
         "variable": str,
+        "colours": bool,
     }
     _keys(labels, {}, kinds, "labels.")
-    table, known = _table(labels, len(classes))
+    colours = _colours(values["colours"], len(classes)) if "colours" in values else colours_of(classes)
+    coloured = labels.get("colours", False)
+    codes = codes_of(labels, colours) if coloured else {}
+    table, known = table_of({} if coloured else labels, len(classes))
     splits = {}
     for split, files in values["splits"].items():
         if not isinstance(files, dict):
@@ -137,13 +170,15 @@ def _checked(name: str, values: dict[str, Any]) -> Description:
         name,
         values.get("title", name),
         classes,
-        colours_of(classes),
+        colours,
         home,
         values.get("url", ""),
         table,
         known,
         labels.get("variable", ""),
         splits,
+        codes,
+        labels.get("others") == "ignore",
     )
 
 
@@ -169,47 +204,15 @@ def _keys(
         wanted = needed.get(key, known.get(key))
         if wanted is None:
             raise LoupeError(f"the key {at}{key} is unknown; known are {', '.join([*needed, *known])}")
-        if not isinstance(value, wanted) or isinstance(value, bool):
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise LoupeError(f"{at}{key} is {value!r}, which is of the wrong type")
 
 
-def _table(labels: Mapping[str, Any], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """(number → category, number may occur)."""
-    if "map" in labels and ("first" in labels or "gaps" in labels):
-        raise LoupeError("labels.map and labels.first exclude each other")
-    table = np.full(VALUES, IGNORED, np.uint8)
-    known = np.zeros(VALUES, bool)
-    others = labels.get("others", "refuse")
-    if others not in ("refuse", "ignore"):
-        if not isinstance(others, int) or not 0 <= others < k:
-            raise LoupeError(f'labels.others is {others!r}: "refuse", "ignore" or a category\'s number')
-        table[:] = others
-    known[:] = others != "refuse"
-    ignored = _numbers(labels.get("ignore", [IGNORED]), "labels.ignore")
-    table[ignored], known[ignored] = IGNORED, True
-    if "map" in labels:
-        try:
-            pairs = [(int(number), category) for number, category in labels["map"].items()]
-        except ValueError as error:
-            raise LoupeError("labels.map must lead from numbers to categories") from error
-    else:
-        gaps = set(_numbers(labels.get("gaps", []), "labels.gaps"))
-        first = labels.get("first", 0)
-        found = [number for number in range(first, first + k + len(gaps)) if number not in gaps][:k]
-        pairs = [(number, category) for category, number in enumerate(found)]
-    for number, category in pairs:
-        if not 0 <= number < VALUES or not isinstance(category, int) or not 0 <= category < k:
-            raise LoupeError(f"a label {number} cannot be category {category!r} of {k}")
-        if number in ignored:
-            raise LoupeError(f"the label {number} is both ignored and category {category}")
-        table[number], known[number] = category, True
-    missing = sorted(set(range(k)) - {category for _, category in pairs} - {others})
-    if missing:
-        raise LoupeError(f"no label leads to {len(missing)} of {k} categories, first category {missing[0]}")
-    return table, known
-
-
-def _numbers(values: Sequence[Any], what: str) -> list[int]:
-    if not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v < VALUES for v in values):
-        raise LoupeError(f"{what} must be whole numbers from 0 to {VALUES - 1}")
-    return list(values)
+def _colours(given: list[Any], k: int) -> np.ndarray:
+    if len(given) != k:
+        raise LoupeError(f"{len(given)} colours for {k} classes")
+    for each in given:
+        whole = isinstance(each, list) and len(each) == 3 and all(type(part) is int for part in each)
+        if not whole or not all(0 <= part <= 255 for part in each):
+            raise LoupeError(f"the colour {each!r} must be three whole numbers from 0 to 255")
+    return np.array(given, np.uint8)

@@ -8,7 +8,6 @@ Files are found when a dataset is opened and read when they are asked for. What 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +15,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from engine.data.datasets import DATA_ROOT, Sample
+from engine.data.datasets import Sample, data_root
 from engine.data.descriptions import Description, SplitFiles, describe, inside
+from engine.data.label_files import decode, why
 from engine.errors import LoupeError
 
 SHOWN = 3  # names in a sentence
@@ -35,7 +35,8 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class FolderDataset:
-    """A split of a dataset in a folder. unlabelled: images without labels; orphans: labels without an image; both below home."""
+    """A split of a dataset in a folder. Paths below home without a partner, which are not walked over: `unlabelled` images
+    without labels, `orphans` labels without an image, `absent` stems of a list that have neither."""
 
     description: Description
     split: str
@@ -43,6 +44,7 @@ class FolderDataset:
     pairs: tuple[Pair, ...]
     unlabelled: tuple[str, ...]
     orphans: tuple[str, ...]
+    absent: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -79,22 +81,17 @@ class FolderDataset:
             LoupeError: an unreadable file, sizes that differ, a label number that the description does not know.
         """
         pair = self.pairs[index]
-        image = read_image(pair.image)
-        numbers = read_labels(pair.labels, self.description.variable)
-        if image.shape[:2] != numbers.shape:
-            tall, wide = numbers.shape
+        image, decoded = read_image(pair.image), decode(pair.labels, self.description)
+        if image.shape[:2] != decoded.labels.shape:
+            raise LoupeError(differ(pair, image, decoded.labels))
+        if decoded.strange:
+            some = ", ".join(list(decoded.strange)[:SHOWN])
+            more = " …" if len(decoded.strange) > SHOWN else ""
             raise LoupeError(
-                f"{pair.labels.name} is {wide}×{tall} pixels, its image {pair.image.name} {image.shape[1]}×{image.shape[0]}"
+                f"{pair.labels.name} holds the label{'s' if len(decoded.strange) > 1 else ''} {some}{more}, "
+                f"not of the {len(self.classes)} categories of {self.description.name}"
             )
-        strange = ~self.description.known[numbers]
-        if strange.any():
-            found = np.unique(numbers[strange])
-            some = ", ".join(map(str, found[:SHOWN]))
-            raise LoupeError(
-                f"{pair.labels.name} holds the label{'s' if len(found) > 1 else ''} {some}{' …' if len(found) > SHOWN else ''}, "
-                f"which mean none of the {len(self.classes)} categories of {self.description.name}"
-            )
-        return Sample(image, self.description.table[numbers], None, pair.id)
+        return Sample(image, decoded.labels, None, pair.id)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
@@ -113,31 +110,38 @@ def open_folder(name: str | Path | Description, split: str, root: Path | str | N
     about = name if isinstance(name, Description) else describe(name)
     if split not in about.splits:
         raise LoupeError(f'{about.name} has no split "{split}": it has {", ".join(about.splits)}')
+    files = about.splits[split]
     home = home_of(about, root)
-    pairs, unlabelled, orphans = _paired(home, about.splits[split])
-    if not pairs:
-        files = about.splits[split]
-        what = f"{len(unlabelled)} images and no labels" if unlabelled else f"no image {files.images}"
+    found = _paired(home, files)
+    if not found[0]:
+        what = f"{len(found[1])} images and no labels" if found[1] else f"no image {files.images}"
         raise LoupeError(f"{home} holds {what} for {about.name}-{split}: labels should be {files.labels}")
-    return FolderDataset(about, split, home, pairs, unlabelled, orphans)
+    return FolderDataset(about, split, home, *found)
 
 
 def home_of(about: Description, root: Path | str | None = None) -> Path:
-    """The folder that a description's paths start from.
+    """The folder that a description's paths start from: below `root`, or `root` itself where that was named.
 
     Raises:
         LoupeError: it is not there.
     """
-    given = Path(root if root is not None else os.environ.get("LOUPE_DATA") or DATA_ROOT)
-    below = given / about.home
-    if about.home and below.is_dir():
-        return below
-    if given.is_dir() and (root is not None or not about.home):
+    given = data_root() if root is None else Path(root)
+    parts = PurePosixPath(about.home).parts
+    for at in range(len(parts)):  # of VOCdevkit/VOC2012 the root may be VOCdevkit, too
+        if (given / Path(*parts[at:])).is_dir():
+            return given / Path(*parts[at:])
+    if given.is_dir() and (root is not None or not parts):
         return given
     where = f" (from {about.url})" if about.url else ""
     raise LoupeError(
-        f"{about.title} is not here: {below} is no folder; unpack it there{where}, or name its folder"
+        f"{about.title} is not here: {given / about.home} is no folder; unpack it there{where}, or name its folder"
     )
+
+
+def differ(pair: Pair, image: np.ndarray, labels: np.ndarray) -> str:
+    """The sentence about an image and labels of two sizes."""
+    (height, width), (tall, wide) = image.shape[:2], labels.shape
+    return f"{pair.labels.name} is {wide}×{tall} pixels, its image {pair.image.name} {width}×{height}"
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -151,71 +155,45 @@ def read_image(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as file:
             return np.asarray(file.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise LoupeError(f"the image {path.name} cannot be read: {_why(error)}") from error
+    except Exception as error:  # a damaged file makes Pillow's readers raise nearly anything
+        raise LoupeError(f"the image {path.name} cannot be read: {why(error)}") from error
 
 
-def read_labels(path: Path, variable: str = "") -> np.ndarray:
-    """(H, W) integers as the file holds them: of a palette image its indices, of a .mat file its variable.
-
-    Raises:
-        LoupeError: unreadable, more than one channel, numbers outside 0 to 65535.
-    """
-    if variable:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-
-        try:
-            numbers = np.asarray(loadmat(path, variable_names=[variable])[variable])
-        except KeyError as error:
-            raise LoupeError(f"{path.name} holds no variable {variable}") from error
-        except (OSError, MatReadError, ValueError, TypeError, NotImplementedError) as error:
-            raise LoupeError(f"the labels {path.name} cannot be read: {_why(error)}") from error
-    else:
-        from PIL import Image
-
-        try:
-            with Image.open(path) as file:
-                if file.mode not in ("L", "P", "I", "I;16"):
-                    raise LoupeError(
-                        f"the labels {path.name} are a picture ({file.mode}), not one number a pixel"
-                    )
-                numbers = np.asarray(file)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            if isinstance(error, LoupeError):
-                raise
-            raise LoupeError(f"the labels {path.name} cannot be read: {_why(error)}") from error
-    if numbers.ndim != 2 or not np.issubdtype(numbers.dtype, np.integer) or not numbers.size:
-        raise LoupeError(
-            f"the labels {path.name} are of shape {numbers.shape} and type {numbers.dtype}, not one number a pixel"
-        )
-    if numbers.min() < 0 or numbers.max() > 65535:
-        raise LoupeError(f"the labels {path.name} hold numbers outside 0 to 65535")
-    return numbers.astype(np.uint16)
+Names = tuple[str, ...]
 
 
-def _paired(home: Path, files: SplitFiles) -> tuple[tuple[Pair, ...], tuple[str, ...], tuple[str, ...]]:
-    """(pairs, images without labels, labels without an image), in the order of the list or of the names."""
-    images = (
-        _listed(home, files)
-        if files.list
-        else sorted(each for each in home.glob(files.images) if each.is_file())
-    )
+def _paired(home: Path, files: SplitFiles) -> tuple[tuple[Pair, ...], Names, Names, Names]:
+    """(pairs, images without labels, labels without an image, neither), in the order of the list or of the names."""
+    images = _listed(home, files) if files.list else _matching(home, files.images)
     fixed = len(_fixed(files.images).parts)
-    pairs, unlabelled = [], []
+    pairs, unlabelled, orphans, absent = [], [], [], []
     for image in images:
         below = PurePosixPath(image.relative_to(home).as_posix())
         folder = "/".join(below.parent.parts[fixed:])
         label = home / _filled(files.labels, below.stem.removesuffix(files.cut), folder)
         name = below.with_suffix("").as_posix()
-        if label.is_file() and image.is_file():
-            pairs.append(Pair(name, image, label))
-        else:
-            unlabelled.append(name)
-    used = {pair.labels for pair in pairs}
-    pattern = _filled(files.labels, "*", "**").replace("**/**", "**")
-    there = () if files.list else sorted(set(home.glob(pattern)) - used)
-    return tuple(pairs), tuple(unlabelled), tuple(each.relative_to(home).as_posix() for each in there)
+        match image.is_file(), label.is_file():
+            case True, True:
+                pairs.append(Pair(name, image, label))
+            case True, False:
+                unlabelled.append(below.as_posix())
+            case False, True:
+                orphans.append(label.relative_to(home).as_posix())
+            case _:
+                absent.append(name)
+    if len({pair.id for pair in pairs}) < len(pairs):
+        raise LoupeError(f"{home} holds two images of one name for {files.images}")
+    if not files.list:
+        used = {pair.labels for pair in pairs}
+        pattern = _filled(files.labels, "*", "**").replace("**/**", "**")
+        there = (each for each in _matching(home, pattern) if each not in used)
+        orphans = [each.relative_to(home).as_posix() for each in there]
+    return tuple(pairs), tuple(unlabelled), tuple(orphans), tuple(absent)
+
+
+def _matching(home: Path, pattern: str) -> list[Path]:
+    """Files in the order of their names, without hidden ones: macOS leaves a ._x.jpg beside each x.jpg."""
+    return sorted(each for each in home.glob(pattern) if not each.name.startswith(".") and each.is_file())
 
 
 def _listed(home: Path, files: SplitFiles) -> list[Path]:
@@ -223,7 +201,7 @@ def _listed(home: Path, files: SplitFiles) -> list[Path]:
     try:
         lines = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise LoupeError(f"the list {path} cannot be read: {_why(error)}") from error
+        raise LoupeError(f"the list {path} cannot be read: {why(error)}") from error
     return [home / _filled(files.images, inside(stem, f"a line of {files.list}"), "") for stem in lines]
 
 
@@ -236,7 +214,3 @@ def _fixed(pattern: str) -> PurePosixPath:
     parts = PurePosixPath(pattern).parent.parts
     wild = next((at for at, part in enumerate(parts) if WILD & set(part)), len(parts))
     return PurePosixPath(*parts[:wild])
-
-
-def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or " ".join(str(error).split())[:100] or type(error).__name__
