@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from typer.exceptions import Abort, TyperException
 
 from engine.cli_atlas import atlas
 from engine.cli_audit import audit
+from engine.cli_data import data
 from engine.cli_import import import_
 from engine.cli_parts import inference_of, pixel_of, provenance_of, truth_of, write_npz
 from engine.cli_surgery import surgery
@@ -45,7 +45,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data = typer.Typer(no_args_is_help=True, help="Make and look at the demo world's data.")
 app.add_typer(data, name="data")
 app.command()(atlas)
 app.command()(variance)
@@ -255,48 +254,6 @@ def bench(
     columns = ["", "measured", "against", "unit", "ratio", "bound", "note"]
     figures = [(r.name, r.measured, r.against, r.unit, r.ratio, f"≤ {figure(r.bound)}", r.note) for r in rows]
     say({"rows": [row.json() for row in rows]}, json, lambda: table("Bench", columns, figures))
-
-
-@data.command("render")
-def render_scene(
-    seed: Annotated[int, typer.Option(help="Which scene; the same seed is the same scene everywhere.")],
-    out: Annotated[Path, typer.Option(help="Folder for SEED.png, SEED.labels.png and SEED.modes.png.")],
-    size: Annotated[int, typer.Option(help="Pixels a side.")] = 256,
-    json: Json = False,
-) -> None:
-    """Paint one scene of the demo world, with its labels and appearance modes."""
-    with stdout_kept_clean(json):
-        from PIL import Image
-
-        from engine.data.scenes import CLASS_NAMES, render
-
-        scene = render(seed, size)
-        out.mkdir(parents=True, exist_ok=True)
-        files = [out / f"{seed}{ending}.png" for ending in ("", ".labels", ".modes")]
-        for path, array in zip(files, (scene.image, scene.labels, scene.modes), strict=True):
-            Image.fromarray(array).save(path)
-        counts = np.bincount(scene.labels[scene.labels < len(CLASS_NAMES)], minlength=len(CLASS_NAMES))
-        share = {
-            name: count / scene.labels.size for name, count in zip(CLASS_NAMES, counts, strict=True) if count
-        }
-    say({"seed": seed, "files": files, "share": share}, json, lambda: print(*files, sep="\n"))
-
-
-@data.command()
-def materialise(
-    name: Annotated[str, typer.Argument(help="scenes-train or scenes-val.")],
-    limit: Annotated[int | None, typer.Option(help="Only the first so many images.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the datasets; data/ otherwise.")] = None,
-    json: Json = False,
-) -> None:
-    """Write a dataset once as memory-mapped arrays, as training does by itself."""
-    with stdout_kept_clean(json):
-        from engine.data.datasets import materialise as run
-
-        with Progress(name) as progress:
-            written = run(name, limit, root, progress=lambda done, everything: progress(done, everything, {}))
-        count = len(written)
-    say({"data": name, "images": count}, json, lambda: print(f"{name}: {count} images"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
