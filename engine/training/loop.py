@@ -236,7 +236,15 @@ def _fabric(recipe: Recipe, device: str) -> Any:
     if os.environ.get("TORCHELASTIC_RUN_ID"):  # under torchrun, which says how many there are
         here = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // here
-        return Fabric(accelerator=kind, devices=here, num_nodes=nodes, strategy="ddp", precision=precision)  # pyright: ignore[reportArgumentType]
+        # Ablations keep norms that they do not use, so that they differ from CPT in their sources alone.
+        strategy = "ddp_find_unused_parameters_true"
+        return Fabric(
+            accelerator=kind,
+            devices=here,
+            num_nodes=nodes,
+            strategy=strategy,
+            precision=precision,  # pyright: ignore[reportArgumentType]
+        )
     devices: Any = [int(index)] if index.isdigit() and kind == "cuda" else 1
     return Fabric(accelerator=kind, devices=devices, precision=precision)  # pyright: ignore[reportArgumentType]
 

@@ -160,7 +160,7 @@ def test_painting_in_the_photo_lights_up_its_points(scatter):
     assert scatter.agrees() and (~scatter.lit()).sum() > 0
     scatter.page.locator(".photo-frame").focus()
     scatter.page.keyboard.press("Escape")
-    assert scatter.lit() is None
+    scatter.page.wait_for_function("!__loupe.scatter.mask")
 
 
 def test_the_photo_by_keys(scatter):
