@@ -89,7 +89,9 @@ def _memory_share(look: Look) -> None:
     """μ at every stage: a slider that writes one edit, and takes it away where it is the model's own."""
     own = float(look.before.stages[-1].memory_share)
     mine = [edit for edit in look.asked if isinstance(edit, MemoryShare) and edit.stage is None]
-    shown = round(mine[-1].value if mine else own, 2)
+    # What was not made (a link may name any number, or two) is not what the image was read with.
+    made = [edit for edit in mine if edit in look.edits]
+    shown = round(made[-1].value if made else own, 2)
 
     def take(value: float) -> dict[str, str]:
         rest = tuple(edit for edit in look.asked if edit not in mine)

@@ -231,6 +231,17 @@ def test_the_slider_of_memory_writes_one_edit_and_takes_it_away_again():
     )
 
 
+@pytest.mark.parametrize(
+    ("edits", "shown"), [("memory-share,7.0", 0.1), ("memory-share,0.5;memory-share,0.7", 0.5)]
+)
+def test_the_slider_of_memory_shows_what_was_made_of_a_link(edits, shown):
+    page = opened("surgery", image=scene().id, edits=edits)
+    assert edits_of(page) == edits and "not made" in text_of(page)
+    assert page.slider(key="choose surgery memory share").value == shown
+    page.slider(key="choose surgery memory share").set_value(0.3).run()
+    assert edits_of(page) == "memory-share,0.3" and "not made" not in text_of(page)
+
+
 def test_the_form_adds_what_it_was_told():
     page = opened("surgery", image=scene().id, edits="")
     page.selectbox(key="surgery kind").set_value(MemoryShare).run()
