@@ -61,6 +61,6 @@ def left_out_of(look: Look) -> str:
 
 
 def _add(asked: tuple[Edit, ...], made: Edit) -> None:
-    lists.add(asked, made)
-    if isinstance(made, HideRegion):
+    # What was refused stays painted, and the notice that says why is not wiped by another choice.
+    if lists.add(asked, made) and isinstance(made, HideRegion):
         state.choose(region="")

@@ -12,8 +12,8 @@ PAST, FUTURE = "surgery past", "surgery future"
 REMEMBERED = 64  # lists
 
 
-def change(edits: tuple[Edit, ...]) -> None:
-    """Another list; the one before can be had back. From a callback."""
+def change(edits: tuple[Edit, ...]) -> bool:
+    """Another list; the one before can be had back. From a callback. False: it was refused, and a notice says why."""
     text = surgery_links.write(edits)
     problem = None
     if len(edits) > MOST:
@@ -23,13 +23,14 @@ def change(edits: tuple[Edit, ...]) -> None:
     if problem is not None:
         state.choose()
         state.notice(problem)
-        return
+        return False
     remember()
     state.choose(edits=text)
+    return True
 
 
-def add(edits: tuple[Edit, ...], edit: Edit) -> None:
-    change((*edits, edit))
+def add(edits: tuple[Edit, ...], edit: Edit) -> bool:
+    return change((*edits, edit))
 
 
 def remove(edits: tuple[Edit, ...], place: int) -> None:

@@ -23,6 +23,7 @@ from app.views.surgery_look import OPENING_EDITS, Look, sifted
 from app.words import number, percent
 from engine.data.datasets import open_dataset
 from engine.edits import Ablate, HideRegion, MemoryShare, Oracle, Region, Token, Update
+from engine.edits.files import MOST
 from engine.metrics import confusion, iou
 from engine.surgery import consequences
 from tests.app.conftest import forget
@@ -240,6 +241,15 @@ def test_the_slider_of_memory_shows_what_was_made_of_a_link(edits, shown):
     assert page.slider(key="choose surgery memory share").value == shown
     page.slider(key="choose surgery memory share").set_value(0.3).run()
     assert edits_of(page) == "memory-share,0.3" and "not made" not in text_of(page)
+
+
+def test_a_painted_region_that_no_list_can_hold_stays_painted_and_is_told():
+    full = ";".join(["ablate,tree"] * MOST)
+    page = opened("surgery", image=scene().id, edits=full, region="4x4-0.4.c")
+    page.selectbox(key="surgery kind").set_value(HideRegion).run()
+    press(page, "surgery add")
+    assert edits_of(page) == full and address(page)["region"] == "4x4-0.4.c"
+    assert f"A list holds {MOST} edits" in page.warning[0].value
 
 
 def test_the_form_adds_what_it_was_told():
