@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import charts_compare, figures_audit, state
+from app import audits, charts_compare, figures_audit, state
 from app.selection import AUDIT
 from app.views import audit_cases as cases
 from app.views import audit_download as download
@@ -50,7 +50,7 @@ def _drawn(look: Look) -> None:
         left, right = st.columns([8, 5], gap="large")
     with left:
         _distributions(now)
-        _deletion(now)
+        _deletion(now, look)
     with right:
         _beside(now)
         _correct(now)
@@ -83,10 +83,16 @@ def _correct(now: Shown) -> None:
         st.html(f'<p class="lp-caption">{html(now.correct.caption)}</p>')
 
 
-def _deletion(now: Shown) -> None:
+def _deletion(now: Shown, look: Look) -> None:
     st.html('<h4 class="lp-heading">Which map tells the truth about the decision?</h4>')
     for why in now.why:
         st.html(f'<p class="lp-note" data-nothing="1">{html(why.rstrip("."))}.</p>')
+    if not now.curves and _smallest(look):
+        # It is to be there at once; no waiting brings the curves.
+        st.html(
+            f'<p class="lp-note">Source cells are hidden in audits of more than {audits.SMALL} images only: '
+            "choose more of them in the sidebar.</p>"
+        )
     for one in now.curves:
         st.html(f'<p class="lp-note lp-said" data-truth="1">{html(one.said)}</p>')
     if now.curves:
@@ -97,3 +103,10 @@ def _deletion(now: Shown) -> None:
         st.html(f'<p class="lp-caption">{html(first.caption)}</p>')
     if now.areas is not None:
         st.html(draw.chart(now.areas))
+
+
+def _smallest(look: Look) -> bool:
+    """Whether curves are missing for no other reason than that few images were asked for."""
+    assert look.audit is not None
+    deletable = any(look.selection.stage not in entry.undeletable for entry in look.audit.entries)
+    return deletable and not look.wanted.deletion_pixels

@@ -58,7 +58,8 @@ def sidebar(look: Look) -> None:
         "Images",
         AUDITED,
         help=f"More images, narrower intervals: {audits.EACH} pixels of each are scored, and one of every "
-        f"{round(1 / audits.DELETION_EACH)} images is asked with source cells hidden. The work goes on in the background.",
+        f"{round(1 / audits.DELETION_EACH)} images (above {audits.SMALL}) is asked with source cells hidden. "
+        "The work goes on in the background.",
         **state.bound("audited", chosen.audited),
     )
     with st.container(horizontal=True):

@@ -200,6 +200,9 @@ def test_without_an_audit_a_small_one_is_made_at_once(monkeypatch):
     assert "Meanwhile, this is over 2 images" in said and "qup at stride4" in said
     assert [one.label for one in page.button if one.key == "begin audit"] == [f"Audit: 24 images of {DATA}"]
     assert links_of(page) and "no pixel of qup was asked" in said
+    assert "are hidden in audits of more" not in said  # the audit that was asked for is not the smallest
+    monkeypatch.undo()
+    assert "are hidden in audits of more than 12 images" in text_of(opened(model="qup"))
 
 
 def test_a_model_without_an_affinity_is_one_sentence(monkeypatch):
