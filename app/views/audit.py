@@ -65,6 +65,7 @@ def _distributions(now: Shown) -> None:
 
 def _beside(now: Shown) -> None:
     st.html(draw.chart(now.beyond))
+    st.html(f'<p class="lp-caption">{html(now.beyond.caption)}</p>')
     if now.paired is not None:
         st.html(draw.chart(now.paired))
         st.html(f'<p class="lp-caption">{html(now.paired.caption)}</p>')
@@ -72,7 +73,6 @@ def _beside(now: Shown) -> None:
         st.html(
             '<p class="lp-note">Choose a second model to see differences on the same pixels, with intervals.</p>'
         )
-        st.html(f'<p class="lp-caption">{html(now.beyond.caption)}</p>')
 
 
 def _correct(now: Shown) -> None:
@@ -103,6 +103,7 @@ def _deletion(now: Shown, look: Look) -> None:
         st.html(f'<p class="lp-caption">{html(first.caption)}</p>')
     if now.areas is not None:
         st.html(draw.chart(now.areas))
+        st.html(f'<p class="lp-caption">{html(now.areas.caption)}</p>')
 
 
 def _smallest(look: Look) -> bool:

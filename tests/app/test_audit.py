@@ -255,6 +255,16 @@ def test_work_that_fails_is_one_sentence(monkeypatch):
     assert "The disk is full" in page.warning[0].value and links_of(page)
 
 
+@pytest.mark.parametrize("beside", ["", "qup"])
+def test_every_chart_has_its_caption(beside):
+    page = opened(beside=beside)
+    said = text_of(page)
+    for sheet in sheets_of(look_of(page)):
+        assert (
+            sheet.caption in said or sheet.key == "deletion-qup"
+        )  # the first model's curves alone are drawn
+
+
 def test_downloads_hold_what_is_drawn():
     look = look_of(opened(beside="qup"))
     keys = [sheet.key for sheet in sheets_of(look)]
