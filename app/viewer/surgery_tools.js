@@ -47,7 +47,7 @@ export class SurgeryTools {
     });
     this.wipe = el("button.toggle", { type: "button", text: "wipe all", on: { click: () => acts.wipe() } });
     this.painted = el("span.note");
-    this.brushBox = el("span.choice", { hidden: true }, this.size, this.wipe, this.painted);
+    this.brushBox = el("span.choice", { hidden: true }, el("span", { text: "brush" }), this.size, this.wipe, this.painted);
     this.note = el("span.note", { role: "status" });
     above.append(this.what.node, this.stageBox, this.category.node, this.hold, this.brush, this.brushBox, this.note);
 
