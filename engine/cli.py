@@ -203,12 +203,15 @@ def evaluate(
     ] = "",
     scales: Annotated[str, typer.Option(help="Factors on the image's size, such as 0.5,0.75,1.")] = "1",
     flip: Annotated[bool, typer.Option("--flip", help="The mirror image as well.")] = False,
+    short_side: Annotated[
+        int, typer.Option(min=0, help="Pixels that images' shorter side is resized to first; 0: as they are.")
+    ] = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """mIoU, boundary IoU and the IoU of every category, in percent."""
     with stdout_kept_clean(json):
-        how = inference_of(window, scales, flip)
+        how = inference_of(window, scales, flip, short_side)
         from engine import Engine, checkpoints
         from engine.data.datasets import open_dataset
         from engine.evaluation import evaluate as run

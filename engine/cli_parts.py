@@ -26,7 +26,7 @@ def pixel_of(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def inference_of(window: str, scales: str, flip: bool) -> Inference:
+def inference_of(window: str, scales: str, flip: bool, short_side: int = 0) -> Inference:
     """How to ask a model: "crop,stride" or "", factors with commas between them.
 
     Raises:
@@ -44,7 +44,7 @@ def inference_of(window: str, scales: str, flip: bool) -> Inference:
         raise LoupeError(
             f"scales {scales!r}: must be numbers with commas between them, such as 0.5,1"
         ) from error
-    return Inference(crop, stride, factors, flip)
+    return Inference(crop, stride, factors, flip, short_side)
 
 
 def truth_of(path: Path, image: LoadedImage) -> np.ndarray:

@@ -31,12 +31,14 @@ SMALLEST = 32  # pixels a side of a resized image: one cell of the coarsest map
 
 @dataclass(frozen=True)
 class Inference:
-    """How a model is asked. crop, stride: pixels of a sliding window, 0 for whole images. scales: factors on the image's size."""
+    """How a model is asked. crop, stride: pixels of a sliding window, 0 for whole images. scales: factors on the image's size.
+    short_side: pixels that its shorter side is resized to first; 0: as it is."""
 
     crop: int = 0
     stride: int = 0
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    short_side: int = 0
 
     def __post_init__(self) -> None:
         if (
@@ -48,13 +50,15 @@ class Inference:
             raise LoupeError(
                 f"a window of {self.crop} pixels every {self.stride}: give both, the stride at most the window"
             )
+        if self.short_side and self.short_side < SMALLEST:
+            raise LoupeError(f"a shorter side of {self.short_side} pixels: at least {SMALLEST} are needed")
         if not self.scales or not all(math.isfinite(s) and 0.1 <= s <= 8 for s in self.scales):
             raise LoupeError(f"scales {list(self.scales)}: each must lie between 0.1 and 8")
 
     @property
     def plain(self) -> bool:
         """Whole images, once."""
-        return not self.crop and self.scales == (1.0,) and not self.flip
+        return not self.crop and self.scales == (1.0,) and not self.flip and not self.short_side
 
     def json(self) -> dict[str, Any]:
         return asdict(self) | {"scales": list(self.scales)}
@@ -72,7 +76,7 @@ def predict_labels(
     size = (images.shape[1], images.shape[2])
     if how.plain:
         return bilinear_labels(segmenter(normalised).float(), size).cpu().numpy()
-    if how.scales == (1.0,) and not how.flip:
+    if how.scales == (1.0,) and not how.flip and not how.short_side:
         labels = first_largest(_logits(segmenter, normalised, how))
     else:
         labels = first_largest(_chances(segmenter, normalised, how))
@@ -83,8 +87,9 @@ def predict_labels(
 def _chances(segmenter: Any, images: Float[Tensor, "b 3 H W"], how: Inference) -> Float[Tensor, "b k H W"]:
     """The sum of softmaxes over scales and mirror images."""
     size = images.shape[-2], images.shape[-1]
+    base = how.short_side / min(size) if how.short_side else 1.0
     total = None
-    for scale in how.scales:
+    for scale in (base * factor for factor in how.scales):
         sides = tuple(max(SMALLEST, round(side * scale)) for side in size)
         scaled = images if sides == size else _resized(images, sides)
         for mirrored in (False, True) if how.flip else (False,):

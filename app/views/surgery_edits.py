@@ -76,7 +76,7 @@ def _quick(look: Look) -> None:
                 st.button(
                     label,
                     key=f"surgery quick {key}",
-                    on_click=lists.add,
+                    on_click=lists.asked,
                     args=(look.asked, edit),
                     disabled=why is not None,
                     help=hint if why is None else f"Not here: {why}",

@@ -33,6 +33,11 @@ def add(edits: tuple[Edit, ...], edit: Edit) -> bool:
     return change((*edits, edit))
 
 
+def asked(edits: tuple[Edit, ...], edit: Edit) -> None:
+    """The same for a button, which has nothing to do with the answer."""
+    add(edits, edit)
+
+
 def remove(edits: tuple[Edit, ...], place: int) -> None:
     change(edits[:place] + edits[place + 1 :])
 

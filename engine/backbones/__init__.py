@@ -27,8 +27,4 @@ def build_backbone(name: str, pretrained: bool = False, output_stride: int = 32)
         raise LoupeError(f'output stride {output_stride} of backbone "{name}": only 32 can be had')
     if name.startswith(mix_transformer.PREFIX):
         return mix_transformer.MixTransformer(name, pretrained)
-    if pretrained:
-        raise LoupeError(
-            f'backbone "{name}" takes its weights from a checkpoint: no hub has them in this form'
-        )
-    return swin.MmsegSwin(name)
+    return swin.MmsegSwin(name, pretrained)

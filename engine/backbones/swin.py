@@ -25,6 +25,7 @@ from timm.models.swin_transformer import (
 from torch import Tensor, nn
 
 from engine.backbones.base import Backbone
+from engine.backbones.timm_features import timm_model
 from engine.errors import LoupeError
 
 PREFIX = "mmseg/swin_"
@@ -37,6 +38,7 @@ DEPTHS_AND_WIDTH = {
     "large": ((2, 2, 18, 2), 192),
 }
 HEAD_WIDTH = 32
+BODY = ("patch_embed.", "layers.")
 
 
 class MmsegSwinBlock(SwinTransformerBlock):
@@ -62,13 +64,15 @@ class MmsegSwin(Backbone):
 
     Args:
         name: "mmseg/swin_SIZE_windowN" with SIZE tiny, small, base or large.
+        pretrained: timm's weights of the same layers (needs the network, or its cache); the four norms start fresh, as
+            mmsegmentation's do.
         drop_path: of the last block; 0.3 in the author's recipes.
 
     Raises:
-        LoupeError: no such name.
+        LoupeError: no such name, or no such weights.
     """
 
-    def __init__(self, name: str, drop_path: float = 0.3) -> None:
+    def __init__(self, name: str, pretrained: bool = False, drop_path: float = 0.3) -> None:
         known = re.fullmatch(rf"{PREFIX}({'|'.join(DEPTHS_AND_WIDTH)})_window(\d+)", name)
         if known is None or not 1 <= int(known[2]) <= 64:
             raise LoupeError(
@@ -93,6 +97,15 @@ class MmsegSwin(Backbone):
                 block.__class__ = MmsegSwinBlock  # timm offers no way to name the block's class
         self.patch_embed, self.layers = body.patch_embed, body.layers
         self.norms = nn.ModuleList(nn.LayerNorm(c) for c in channels)
+        if pretrained:
+            side = {7: 224, 12: 384}.get(int(known[2]), 0)
+            theirs = timm_model(
+                f"swin_{known[1]}_patch4_window{known[2]}_{side}", pretrained=True
+            ).state_dict()
+            self.load_state_dict({k: x for k, x in theirs.items() if k.startswith(BODY)} | self._norms_now())
+
+    def _norms_now(self) -> dict[str, Tensor]:
+        return {key: x for key, x in self.state_dict().items() if not key.startswith(BODY)}
 
     def maps(self, images: Tensor) -> list[Tensor]:
         height, width = images.shape[-2:]

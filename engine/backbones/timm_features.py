@@ -24,17 +24,10 @@ class TimmBackbone(Backbone):
     """
 
     def __init__(self, name: str, pretrained: bool = False, output_stride: int = 32) -> None:
-        if not timm.is_model(name):
-            raise LoupeError(f'timm has no backbone "{name}"')
         if output_stride not in (8, 16, 32):
             raise LoupeError(f'output stride {output_stride} of backbone "{name}": choose 8, 16 or 32')
         extra: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
-        try:
-            body = timm.create_model(name, pretrained=pretrained, features_only=True, **extra)
-        except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
-            raise LoupeError(
-                f'backbone "{name}" at output stride {output_stride} cannot be made: {str(error).splitlines()[0]}'
-            ) from error
+        body = timm_model(name, pretrained=pretrained, features_only=True, **extra)
         info: Any = body.feature_info
         channels, strides = info.channels(), info.reduction()
         wanted = [min(stride, output_stride) for stride in STRIDES]
@@ -48,6 +41,22 @@ class TimmBackbone(Backbone):
 
     def maps(self, images: Tensor) -> list[Tensor]:
         return [_channels_first(x, c) for x, c in zip(self.body(images)[-5:], self._channels, strict=True)]
+
+
+def timm_model(name: str, pretrained: bool = False, **settings: Any) -> Any:
+    """timm's model of that name.
+
+    Raises:
+        LoupeError: timm does not know it, it cannot be made so, or its weights cannot be had.
+    """
+    if not timm.is_model(name):
+        raise LoupeError(f'timm has no backbone "{name}"')
+    try:
+        return timm.create_model(name, pretrained=pretrained, **settings)
+    except (RuntimeError, TypeError, AttributeError, NotImplementedError, OSError, ValueError) as error:
+        at = f" at output stride {settings['output_stride']}" if "output_stride" in settings else ""
+        what = "cannot be had with its weights" if pretrained else "cannot be made"
+        raise LoupeError(f'backbone "{name}"{at} {what}: {str(error).splitlines()[0]}') from error
 
 
 def _channels_first(x: Tensor, channels: int) -> Tensor:

@@ -136,6 +136,9 @@ def run(
         task.after_step(finished)
         figures = {name: float(fabric.all_reduce(value, reduce_op="mean")) for name, value in losses.items()}
         figures["loss"] = sum(figures.values())
+        skipped = getattr(task.sampler, "skipped", {})
+        if skipped:
+            figures["skipped"] = len(skipped)
         if not figures["loss"] < float("inf"):
             raise LoupeError(
                 f"Training of {recipe.name} diverged: the loss at step {finished} is {figures['loss']}."
@@ -152,7 +155,8 @@ def run(
                 finished, recipe.steps, figures | {"rate": schedule.get_last_lr()[0], "seconds": seconds}
             )
     if fabric.is_global_zero:
-        task.finish(path, provenance(recipe) | {"history": history}, fabric.device)
+        lost = {"skipped": dict(skipped)} if (skipped := getattr(task.sampler, "skipped", {})) else {}
+        task.finish(path, provenance(recipe) | {"history": history} | lost, fabric.device)
         state_path.unlink(missing_ok=True)
     fabric.barrier()  # no process ends before the checkpoint is there
     return path

@@ -43,6 +43,7 @@ class Recipe:
     """A .npy file of per-category mean features (k, at least C) that every bank starts from; empty: at random. [author]"""
     train_data: str = "scenes-train"
     train_images: int = 3000
+    """The first so many; 0: all of a folder's."""
     validation_data: str = "scenes-val"
     validation_images: int = 500
     batch: int = 8
@@ -52,6 +53,8 @@ class Recipe:
     scale_from: float = 1.0
     scale_to: float = 1.0
     """Factors on the images' size before a crop is cut, for datasets in folders. [author] 0.5 to 2"""
+    short_side: int = 0
+    """Pixels of the shorter side that these images are resized to first, in evaluation too; 0: as they are."""
     crop: int = 160
     crop_from: int = 160
     crop_to: int = 160
@@ -124,7 +127,8 @@ class Recipe:
             (self.backbone_decay >= 0, "backbone_decay", "0 or more"),
             (0 <= self.floor <= self.learning_rate, "floor", "between 0 and learning_rate"),
             (self.steps >= 1, "steps", "1 or more"),
-            (self.train_images >= 1, "train_images", "1 or more"),
+            (self.train_images >= 0, "train_images", "0 or more"),
+            (self.short_side >= 0, "short_side", "0 or more"),
             (self.validation_images >= 0, "validation_images", "0 or more"),
             (self.crop >= 32, "crop", "32 or more, the stride of the coarsest map"),
             (1 <= self.crop_from <= self.crop_to, "crop_from", "between 1 and crop_to"),

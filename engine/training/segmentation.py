@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from engine import checkpoints
 from engine.data.datasets import open_dataset
 from engine.errors import LoupeError
 from engine.evaluation import evaluate
+from engine.inference import Inference
 from engine.losses import segmentation_losses
 from engine.segmenter import Segmenter, SegmenterSpec, build
 from engine.training.data import find_backbone, open_sampler
@@ -59,7 +61,9 @@ class SegmentationTask:
         self.validation = open_dataset(recipe.validation_data)
         spec = make_spec(recipe, tuple(self.validation.classes))
         self.sampler = open_sampler(recipe)
-        self.segmenter = build(spec, pretrained=False)
+        self.segmenter = build(spec, pretrained=recipe.pretrained)
+        if recipe.initial_memory:
+            start_memory(self.segmenter, Path(recipe.initial_memory))
         if recipe.initial_backbone:
             checkpoints.load_backbone(find_backbone(recipe.initial_backbone), self.segmenter.backbone)  # pyright: ignore[reportArgumentType]
         self.segmenter.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -107,9 +111,31 @@ class SegmentationTask:
         if self.recipe.validation_images:
             written = checkpoints.load(path).segmenter
             limit, data = self.recipe.validation_images, self.recipe.validation_data
-            seen = evaluate(written, self.validation, limit=limit, device=device, model=path.stem, data=data)
+            how = Inference(
+                self.recipe.test_window, self.recipe.test_stride, short_side=self.recipe.short_side
+            )
+            seen = evaluate(
+                written, self.validation, limit=limit, device=device, model=path.stem, data=data, how=how
+            )
             measures = {key: value for key, value in seen.json().items() if key != "model"}
             checkpoints.save(path, self.segmenter, provenance | measures)
+
+
+def start_memory(segmenter: Segmenter, path: Path) -> None:
+    """Every bank from per-category mean features (k, ≥ C) of a .npy file.  [author]
+
+    Raises:
+        LoupeError: no memory, no such file, or another shape.
+    """
+    banks = segmenter.decoder.memory_banks()
+    if not banks:
+        raise LoupeError(f"{path.name}: this model has no memory to start from it")
+    try:
+        features = torch.from_numpy(np.load(path, allow_pickle=False)).float()
+        for bank in banks:
+            bank.initialise(features)
+    except (OSError, ValueError, TypeError) as error:
+        raise LoupeError(f"the memory cannot start from {path}: {error}") from error
 
 
 def make_spec(recipe: Recipe, classes: tuple[str, ...]) -> SegmenterSpec:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from engine.backbones import build_backbone
 from engine.errors import LoupeError
@@ -66,3 +74,56 @@ def test_what_cannot_be_built_is_one_sentence():
         assert name in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="four feature maps"):
         Pyramid.of([torch.zeros(1, 2, 3, 3)] * 3)
+
+
+CACHE = """
+import sys, torch
+from engine.backbones import build_backbone
+backbone = build_backbone(sys.argv[1], pretrained=True)
+torch.save({k: v for k, v in backbone.state_dict().items()}, sys.argv[2])
+"""
+
+
+def in_cache(folder: Path, name: str, settings: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """timm's weights of a model, made up, in the hub's cache as a download leaves them."""
+    torch.manual_seed(5)
+    model = timm.create_model(name, **settings)
+    weights = {
+        key: torch.randn_like(x) if x.is_floating_point() else x for key, x in model.state_dict().items()
+    }
+    repo = model.pretrained_cfg["hf_hub_id"].replace("/", "--")
+    commit = "0" * 40
+    home = folder / f"models--{repo}"
+    (home / "snapshots" / commit).mkdir(parents=True)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    save_file(weights, home / "snapshots" / commit / "model.safetensors")
+    return weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "timms"),
+    [("resnet10t", "resnet10t"), ("mmseg/swin_tiny_window7", "swin_tiny_patch4_window7_224")],
+)
+def test_weights_come_from_the_hubs_cache_without_a_network(tmp_path, name, timms):
+    weights = in_cache(tmp_path / "hub", timms, {})
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", CACHE, name, str(tmp_path / "out.pt")]
+    subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parents[2])
+    got = torch.load(tmp_path / "out.pt", weights_only=True)
+    same = [
+        key for key in got if torch.equal(got[key], weights.get(key.removeprefix("body."), torch.zeros(())))
+    ]
+    assert len(same) == len(got) - (8 if "swin" in name else 0)  # its four norms are fresh
+
+
+def test_weights_that_cannot_be_had_are_one_sentence(monkeypatch, tmp_path):
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    for name in ("resnet10t", "mmseg/swin_tiny_window7", "mobilenetv4_conv_small_050"):
+        with pytest.raises(LoupeError, match="cannot be had") as caught:
+            build_backbone(name, pretrained=True)
+        assert "\n" not in str(caught.value)

@@ -111,6 +111,15 @@ def test_scales_are_asked_at_their_sizes_and_averaged(model):
     assert (labels == total.argmax(1).numpy()).mean() > 0.999
 
 
+def test_the_shorter_side_is_resized_first(model):
+    pixels = images(64, 96, smooth=True)
+    predict_labels(model, pixels, "cpu", Inference(short_side=128))
+    predict_labels(model, pixels, "cpu", Inference(96, 64, short_side=128))
+    assert model.seen[0] == (128, 192) and set(model.seen[1:]) == {(96, 96)} and len(model.seen) == 1 + 2 * 3
+    with pytest.raises(LoupeError, match="at least 32"):
+        Inference(short_side=8)
+
+
 @pytest.mark.parametrize("how", [Inference(), Inference(48, 32), Inference(scales=(0.75, 1.25), flip=True)])
 def test_miou_is_that_of_an_independent_confusion_matrix(how):
     torch.manual_seed(0)
@@ -148,8 +157,20 @@ def test_what_cannot_be_asked_is_one_sentence(capsys):
 
 def test_the_command_asks_as_it_is_told(capsys):
     capsys.readouterr()
-    arguments = ["--limit", "2", "--window", "192,128", "--scales", "1,1.25", "--flip", "--json"]
+    arguments = [
+        "--limit",
+        "2",
+        "--window",
+        "192,128",
+        "--scales",
+        "1,1.25",
+        "--flip",
+        "--short-side",
+        "200",
+        "--json",
+    ]
     assert main(["evaluate", "--model", "bilinear", *arguments]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["inference"] == {"crop": 192, "stride": 128, "scales": [1.0, 1.25], "flip": True}
+    asked = {"crop": 192, "stride": 128, "scales": [1.0, 1.25], "flip": True, "short_side": 200}
+    assert result["inference"] == asked
     assert 50 < result["mIoU"] <= 100
