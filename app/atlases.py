@@ -13,16 +13,17 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from app import datasets
 from app.aside import Build, quietly
 from app.atlas_walk import ANEW
 from engine.atlas import Atlas, open_atlas
 from engine.atlas.folder import MANIFEST, default_folder
 from engine.catalogue import ModelCard
+from engine.data.datasets import SPLITS
 from engine.data.scenes import VERSION
 from engine.errors import LoupeError
 
-DATA = "scenes-val"  # what the app's own atlases are over
-IMAGES = 320  # of it: enough for quiet statistics, a few minutes of work
+IMAGES = 320  # of a split: enough for quiet statistics, a few minutes of work
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,15 @@ class Found:
     """The atlas of a model. atlas is None where there is none, `why` says in one sentence what is wrong with the one that is.
 
     key: names the contents, for caches; it changes when the atlas does. anew: it must be thrown away to make one, as it is of
-    another version, checkpoint or scenes; one that is merely damaged is mended, and keeps what is whole.
+    another version, checkpoint or scenes; one that is merely damaged is mended, and keeps what is whole. without: no dataset fits
+    the model, so none can be made.
     """
 
     atlas: Atlas | None
     why: str | None
     key: str
     anew: bool = False
+    without: bool = False
 
 
 class Atlases:
@@ -53,11 +56,18 @@ class Atlases:
         self._builds: dict[Path, Build] = {}
 
     def folder(self, card: ModelCard) -> Path:
-        return default_folder(card, DATA, self._root)
+        """Of the model's atlas over its dataset. Raises LoupeError where there is no dataset of its categories."""
+        data = datasets.of(card)
+        if data is None:
+            raise LoupeError(datasets.missing(card))
+        return default_folder(card, data, self._root)
 
     def find(self, card: ModelCard) -> Found:
         """The model's atlas as it is now on disk; opened once and again when it has changed."""
-        folder = self.folder(card)
+        try:
+            folder = self.folder(card)
+        except LoupeError as error:
+            return Found(None, str(error), "", without=True)
         key = _state(folder)
         with self._lock:
             known = self._open.get(folder)
@@ -73,6 +83,8 @@ class Atlases:
 
     def build_of(self, card: ModelCard) -> Build | None:
         """The last walk that was begun for this model in this process, under way or ended."""
+        if datasets.of(card) is None:
+            return None
         with self._lock:
             return self._builds.get(self.folder(card))
 
@@ -85,8 +97,10 @@ class Atlases:
         with self._lock:
             build = self._builds.get(folder)
             if build is None or not build.running:
-                command = _command(card, folder, device)
-                build = self._builds[folder] = Build(command + [ANEW] * anew, quietly(), IMAGES)
+                data = str(datasets.of(card))
+                images = wanted(data)
+                command = _command(card, data, images, folder, device)
+                build = self._builds[folder] = Build(command + [ANEW] * anew, quietly(), images)
             return build
 
     def busy(self) -> bool:
@@ -106,9 +120,14 @@ def may_begin() -> bool:
     return os.environ.get("LOUPE_ATLAS", "1") != "0"
 
 
+def wanted(data: str) -> int:
+    """How many images the app asks for of a split."""
+    return min(IMAGES, datasets.size(data))
+
+
 def complete(atlas: Atlas) -> bool:
     """Whether the atlas is over as many images as the app asks for."""
-    return atlas.manifest.dataset_size >= IMAGES
+    return atlas.manifest.dataset_size >= wanted(atlas.manifest.data)
 
 
 def beyond_mending(why: str) -> bool:
@@ -122,7 +141,9 @@ def _opened(folder: Path, checkpoint: str, key: str) -> Found:
     except LoupeError as error:
         return Found(None, str(error), "", beyond_mending(str(error)))
     painted = atlas.manifest.versions.get("scenes")
-    if painted != VERSION:  # the patches would be cut out of other pictures than were walked
+    if (
+        atlas.manifest.data in SPLITS and painted != VERSION
+    ):  # the patches would be cut out of other pictures than were walked
         why = f"the atlas in {folder} is over other scenes ({painted}, wanted {VERSION}): build it anew"
         return Found(None, why, "", anew=True)
     return Found(atlas, None, key)
@@ -137,7 +158,7 @@ def _state(folder: Path) -> str:
     return f"{state.st_mtime_ns}-{state.st_size}-{state.st_ino}"
 
 
-def _command(card: ModelCard, folder: Path, device: str) -> list[str]:
+def _command(card: ModelCard, data: str, images: int, folder: Path, device: str) -> list[str]:
     return [
-        sys.executable, "-m", "app.atlas_walk", str(card.path), DATA, str(IMAGES), str(folder), device,
+        sys.executable, "-m", "app.atlas_walk", str(card.path), data, str(images), str(folder), device,
     ]  # fmt: skip

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from app import datasets
 from engine.data.categories import CLASS_NAMES
-from engine.data.datasets import SPLITS, index_of, open_dataset
+from engine.data.datasets import index_of
 from engine.errors import LoupeError
 from engine.images import LoadedImage, load_image, photographs
 
@@ -129,7 +130,7 @@ class Gallery:
             return self.get(picture_id).image.pixels
         try:
             name, sample_id = _parted(picture_id.removeprefix(DATA))
-            dataset = open_dataset(name)
+            dataset = datasets.opened(name)
             return dataset[index_of(dataset, sample_id)].image
         except (LoupeError, OSError) as error:
             raise UnknownPicture(f"The image {picture_id[:60]} cannot be shown: {error}.") from error
@@ -157,7 +158,7 @@ def data_id(dataset: str, sample: str) -> str:
 
 def _from_dataset(picture_id: str) -> Picture:
     name, sample_id = _parted(picture_id.removeprefix(DATA))
-    dataset = open_dataset(name)
+    dataset = datasets.opened(name)
     sample = dataset[index_of(dataset, sample_id)]
     image = load_image(sample.image, name=f"{name}-{sample.id}")
     truth, modes = _like(sample.labels, image.size), _like(sample.modes, image.size)
@@ -175,10 +176,11 @@ def _from_dataset(picture_id: str) -> Picture:
 
 def _parted(text: str) -> tuple[str, str]:
     """("scenes-val", "1000020"): the known dataset of the longest name that the text begins with, and the rest."""
-    for name in sorted(SPLITS, key=len, reverse=True):
+    there = datasets.here()
+    for name in sorted(there, key=len, reverse=True):
         if text.startswith(f"{name}-"):
             return name, text[len(name) + 1 :]
-    raise LoupeError(f"it names none of the datasets {', '.join(SPLITS)}")
+    raise LoupeError(f"it names none of the datasets {', '.join(there)}")
 
 
 def _like(labels: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:

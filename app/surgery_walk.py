@@ -17,8 +17,7 @@ from engine.errors import LoupeError
 from engine.surgery import Prepared
 
 KEPT = 32  # walks that have ended
-DATA = "scenes-val"
-IMAGES = 200  # of it
+IMAGES = 200  # of a split
 
 Step = Callable[["Walk"], Any]
 """Computes with `walk.prepared`, tells `progress` and `refine`, and asks `stop`; its result is the walk's."""

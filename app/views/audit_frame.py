@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import atlases, audits, process, state
+from app import atlases, audits, datasets, process, state
 from app.aside import Build
 from app.audits import Wanted
 from app.selection import AUDIT, AUDITED, MOST_AUDITED, SCORES, SLICES, UNDER_PIN
@@ -16,7 +16,6 @@ from app.views.audit_look import Look
 from app.views.inspect_frame import about
 from app.views.polling import once_more, watch
 from app.words import html, markdown, number, percent
-from engine.data.datasets import SPLITS
 
 POLL = 1.5  # seconds between two looks at the work
 
@@ -63,7 +62,9 @@ def sidebar(look: Look) -> None:
         **state.bound("audited", chosen.audited),
     )
     with st.container(horizontal=True):
-        st.selectbox("Data", list(SPLITS), **state.bound("data", chosen.data))
+        st.selectbox(
+            "Data", datasets.fitting(look.card.classes) or (chosen.data,), **state.bound("data", chosen.data)
+        )
         st.number_input("Seed of the pixels", 0, 999_999, **state.bound("seed", chosen.seed))
     st.html(
         f'<p class="lp-note">{"<br>".join(f"<b>{html(card.id)}</b> {about(card)}" for card in look.cards)}</p>'

@@ -10,7 +10,7 @@ from typing import cast
 import streamlit as st
 import torch
 
-from app import cache, process, state
+from app import cache, datasets, process, state
 from app.audits import Found, Wanted, ordered
 from app.palette import colours
 from app.selection import AUDIT, MOST_AUDITED, UNDER_PIN, Selection
@@ -22,11 +22,9 @@ from engine import LoupeError
 from engine.audit import Audit, run
 from engine.audit.files import write_audit
 from engine.audit.records import By
-from engine.data.datasets import SPLITS, open_dataset
 from engine.runtime import ModelCard
 
 OPENING_MODEL = "cpt"
-DATA = Selection().data  # the demo world's validation scenes
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +77,11 @@ def look(whole_run: bool) -> Look | None:
     first = subject.opening_of(OPENING_MODEL if OPENING_MODEL in cards else next(iter(cards)))
     selection = state.begin(first, whole_run, AUDIT)
     selection, problems = _fit_models(selection, cards, first.model)
-    selection, changed = _fit_data(selection)
+    selection, changed = _fit_data(selection, cards[selection.model])
     chosen = tuple(cards[name] for name in (selection.model, *selection.beside))
     wanted = Wanted(chosen, selection.data, selection.audited, selection.seed)
-    found, why = _audit(wanted)
+    without = not datasets.fitting(chosen[0].classes)
+    found, why = (Found(None, None, ""), f"{datasets.missing(chosen[0])}.") if without else _audit(wanted)
     audit = None if found.audit is None else ordered(found.audit, tuple(card.id for card in chosen))
     if audit is not None and not audit.entries:
         audit, why = None, " ".join(f"{reason}." for reason in audit.refused.values())
@@ -108,7 +107,7 @@ def _audit(wanted: Wanted) -> tuple[Found, str]:
 
 def _make(wanted: Wanted, folder: Path) -> None:
     """An audit, made here and written."""
-    dataset = open_dataset(wanted.data)
+    dataset = datasets.opened(wanted.data)
     names = [card.id for card in wanted.cards]
     torch.set_num_threads(cache.THREADS)  # this thread may have begun while another one's number was 1
     audit = run(
@@ -125,7 +124,7 @@ def _make(wanted: Wanted, folder: Path) -> None:
 
 def _size(wanted: Wanted) -> int:
     """Images that the audit will be over: the dataset may have fewer than were asked for."""
-    return min(wanted.images, SPLITS[wanted.data].count)
+    return min(wanted.images, datasets.size(wanted.data))
 
 
 def _fit_models(
@@ -153,12 +152,16 @@ def _fit_models(
     return replace(selection, beside=tuple(kept)), problems
 
 
-def _fit_data(selection: Selection) -> tuple[Selection, list[str]]:
-    if selection.data in SPLITS:
+def _fit_data(selection: Selection, card: ModelCard) -> tuple[Selection, list[str]]:
+    """A dataset of the model's categories: the chosen one, else the first. The default is nobody's choice, and goes unsaid."""
+    there = datasets.fitting(card.classes)
+    if selection.data in there or not there:
         return selection, []
-    named = ", ".join(SPLITS)
-    return replace(selection, data=DATA), [
-        f"There is no dataset “{selection.data[:40]}” with labels here (there are {named}): {DATA} is audited."
+    if selection.data == Selection().data:
+        return replace(selection, data=there[0]), []
+    return replace(selection, data=there[0]), [
+        f"There is no dataset “{selection.data[:40]}” with labels of {card.id} here (there are {', '.join(there)}): "
+        f"{there[0]} is audited."
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from app import datasets
 from app.patches import concentration, cutouts, top_of
 from app.sheets_prototypes import (
     ChartSheet,
@@ -23,7 +24,6 @@ from app.words import number, percent
 from engine.atlas import Atlas
 from engine.atlas.records import Patch, Usage
 from engine.bank import cosine_matrix
-from engine.data.datasets import open_dataset
 from engine.ordering import alike_order
 from engine.readership import readership
 
@@ -47,7 +47,7 @@ def patches(look: Look, atlas: Atlas) -> PatchSheet:
     """The strongest patches of the chosen prototype; those in images without the category apart. Reads the dataset's images."""
     found = atlas.patches(look.stage, look.category)
     shown = found[: look.selection.patches]
-    dataset = open_dataset(atlas.manifest.data)
+    dataset = datasets.opened(atlas.manifest.data)
     top = top_of(shown)
 
     def cut(group: Sequence[Patch]):

@@ -8,14 +8,13 @@ from typing import cast
 import numpy as np
 import streamlit as st
 
-from app import process, state, surgery_walk
-from app.surgery_walk import DATA, Walk
+from app import datasets, process, state, surgery_walk
+from app.surgery_walk import Walk
 from app.views.prototypes_html import matrix
 from app.views.surgery_look import Look
-from app.views.surgery_over import bar, ended, prepared
+from app.views.surgery_over import bar, data_of, ended, images_of, prepared
 from app.views.surgery_sheets import affinity_sheet, causal_sheet
 from app.words import html, markdown, minus
-from engine.data.datasets import open_dataset
 from engine.edits.values import Meaning
 from engine.surgery import CausalMatrix, Prediction, attention_predicts, causal_matrix, mean_rate
 
@@ -33,7 +32,7 @@ def settings(look: Look) -> None:
 
 
 def name_of(look: Look) -> Hashable:
-    return ("causal", look.card.hash, DATA, surgery_walk.IMAGES, look.selection.ablation)
+    return ("causal", look.card.hash, data_of(look), surgery_walk.IMAGES, look.selection.ablation)
 
 
 def walk_of(look: Look) -> Walk | None:
@@ -48,22 +47,22 @@ def found_of(look: Look) -> CausalMatrix | None:
 
 def start(look: Look) -> Walk:
     """Begins the walk."""
-    engine, card, images = process.engine(), look.card, surgery_walk.IMAGES
+    engine, card, data = process.engine(), look.card, data_of(look)
     meaning = cast(Meaning, look.selection.ablation)
 
     def run(walk: Walk) -> CausalMatrix:
         return causal_matrix(
             engine.segmenter(card.path),
-            open_dataset(DATA),
+            datasets.opened(data),
             meaning=meaning,
-            limit=images,
+            limit=images_of(data),
             device=engine.device,
             progress=walk.progress,
             stop=lambda: engine.let_clicks_go_first() or walk.stop_now(),
             refine=walk.refine,
-            prepared=prepared(card.hash, card.path, images),
+            prepared=prepared(card.hash, card.path, data),
             model=card.id,
-            data=DATA,
+            data=data,
         )
 
     return process.walks().start(name_of(look), run)
@@ -95,7 +94,7 @@ def walked(look: Look) -> None:
         bar(walk, f"Images × prototypes of {look.card.id}", "causal")
     elif walk is None or not walk.complete:
         label = "Ablate each prototype in turn" if walk is None else "Run again"
-        if st.button(f"{label} ({count} × {surgery_walk.IMAGES} images)", key="start causal"):
+        if st.button(f"{label} ({count} × {images_of(data_of(look))} images)", key="start causal"):
             start(look)
             st.rerun()  # the whole page: only it can make this part look again and again
     if walk is not None and walk.error:

@@ -6,18 +6,17 @@ from collections.abc import Hashable
 
 import streamlit as st
 
-from app import process, state, surgery_walk
+from app import datasets, process, state, surgery_walk
 from app.gallery import Picture, UnknownPicture, data_id
-from app.surgery_walk import DATA, Walk
+from app.surgery_walk import Walk
 from app.views import surgery_causal as causal
 from app.views.picker import thumbnails
 from app.views.prototypes_html import chart
 from app.views.surgery_look import Look
-from app.views.surgery_over import bar, ended, polled, prepared
+from app.views.surgery_over import bar, data_of, ended, images_of, polled, prepared
 from app.views.surgery_sheets import consequences_sheet
 from app.words import html, markdown, minus, percent
 from engine import LoupeError
-from engine.data.datasets import open_dataset
 from engine.edits import describe, edits_key
 from engine.surgery import Consequences, consequences, only_of_one_image
 
@@ -27,20 +26,22 @@ SHOWN = 8
 
 def section(look: Look) -> None:
     """Over the split, below the image on show."""
-    st.html(f"<h4 class='lp-h4'>Consequences over {surgery_walk.IMAGES} images of {DATA}</h4>")
+    data = data_of(look)
+    over = f"{images_of(data)} images of {html(data)}" if data else "a dataset"
+    st.html(f"<h4 class='lp-h4'>Consequences over {over}</h4>")
     why = _why_not(look)
     if why is not None:
         st.html(f'<p class="lp-soft">{html(why)}</p>')
     else:
         polled(_walked, look, walk_of(look))
-    if look.subject.sources in ("prototypes", "memory"):
+    if data and look.subject.sources in ("prototypes", "memory"):
         st.html("<h4 class='lp-h4'>Does attention predict effect?</h4>")
         causal.settings(look)
         polled(causal.walked, look, causal.walk_of(look))
 
 
 def name_of(look: Look) -> Hashable:
-    return ("consequences", look.card.hash, DATA, surgery_walk.IMAGES, edits_key(look.edits))
+    return ("consequences", look.card.hash, data_of(look), surgery_walk.IMAGES, edits_key(look.edits))
 
 
 def walk_of(look: Look) -> Walk | None:
@@ -55,21 +56,21 @@ def found_of(look: Look) -> Consequences | None:
 
 def start(look: Look) -> Walk:
     """Begins the walk; what is ready of the model's unedited runs is used again."""
-    engine, card, edits, images = process.engine(), look.card, look.edits, surgery_walk.IMAGES
+    engine, card, edits, data = process.engine(), look.card, look.edits, data_of(look)
 
     def run(walk: Walk) -> Consequences:
         return consequences(
             engine.segmenter(card.path),
-            open_dataset(DATA),
+            datasets.opened(data),
             edits,
-            limit=images,
+            limit=images_of(data),
             device=engine.device,
             progress=walk.progress,
             stop=lambda: engine.let_clicks_go_first() or walk.stop_now(),
             refine=walk.refine,
-            prepared=prepared(card.hash, card.path, images),
+            prepared=prepared(card.hash, card.path, data),
             model=card.id,
-            data=DATA,
+            data=data,
         )
 
     return process.walks().start(name_of(look), run)
@@ -83,22 +84,24 @@ def _why_not(look: Look) -> str | None:
         why = only_of_one_image(edit)
         if why is not None:
             return f"{describe(edit)}: {why}."
+    data = data_of(look)
+    if not data:
+        said = datasets.missing(look.card)
+        return f"{said[:1].upper()}{said[1:]}."
     try:
-        known = tuple(open_dataset(DATA).classes)
+        datasets.opened(data)
     except (LoupeError, OSError) as error:
-        return f"{DATA} cannot be read: {error}."
-    if known != look.card.classes:
-        return f"{look.card.id} knows other categories than {DATA} has labels of."
+        return f"{data} cannot be read: {error}."
     return None
 
 
 def _walked(look: Look) -> None:
     walk = walk_of(look)
     if walk is not None and walk.running:
-        bar(walk, f"{look.card.id}, edited, on images of {DATA}", "consequences")
+        bar(walk, f"{look.card.id}, edited, on images of {data_of(look)}", "consequences")
     elif walk is None or not walk.complete:
         label = "Run the edits over the split" if walk is None else "Run again"
-        if st.button(f"{label} ({surgery_walk.IMAGES} images)", key="start consequences"):
+        if st.button(f"{label} ({images_of(data_of(look))} images)", key="start consequences"):
             start(look)
             st.rerun()  # the whole page: only it can make this part look again and again
     if walk is not None and walk.error:
@@ -120,12 +123,12 @@ def _shown(look: Look, found: Consequences) -> None:
     pictures: list[Picture] = []
     for one in images:
         try:
-            pictures.append(process.gallery().get(data_id(DATA, one.id)))
+            pictures.append(process.gallery().get(data_id(found.data, one.id)))
         except UnknownPicture as error:
             st.html(f'<p class="lp-soft">{html(error)}</p>')
     if pictures:
         notes = {
-            data_id(DATA, one.id): f"{percent(one.changed, 2)}\n{one.delta:+.1f}".replace("-", "−")
+            data_id(found.data, one.id): f"{percent(one.changed, 2)}\n{one.delta:+.1f}".replace("-", "−")
             for one in images
         }
         st.html('<h5 class="lp-h5">Images that change most</h5>')

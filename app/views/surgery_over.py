@@ -7,21 +7,30 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import process, state
-from app.surgery_walk import DATA, Walk
+from app import datasets, process, state, surgery_walk
+from app.surgery_walk import Walk
 from app.views.surgery_look import Look
-from engine.data.datasets import open_dataset
 from engine.surgery import Prepared
 
 POLL = 1.0  # seconds between two looks at a walk
 
 
-def prepared(checkpoint: str, path: Path, images: int) -> Prepared:
+def data_of(look: Look) -> str:
+    """The split that the page's model is looked at over; "" where none has its categories."""
+    return datasets.of(look.card) or ""
+
+
+def images_of(data: str) -> int:
+    """How many of its images."""
+    return min(surgery_walk.IMAGES, datasets.size(data))
+
+
+def prepared(checkpoint: str, path: Path, data: str) -> Prepared:
     """What edited runs over the split need of a model's unedited ones."""
-    engine = process.engine()
+    engine, images = process.engine(), images_of(data)
     return process.walks().prepared(
-        (checkpoint, DATA, images),
-        lambda: Prepared(engine.segmenter(path), open_dataset(DATA), limit=images, device=engine.device),
+        (checkpoint, data, images),
+        lambda: Prepared(engine.segmenter(path), datasets.opened(data), limit=images, device=engine.device),
     )
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from app import process
 from app.sheets_prototypes import ChartSheet, Mark, MatrixSheet, Row, Span, round_up
-from app.surgery_walk import DATA
 from app.views.surgery_look import Look
 from app.views.surgery_words import listed
 from app.words import DASH, number, signed
@@ -39,9 +38,9 @@ def consequences_sheet(look: Look, found: Consequences) -> ChartSheet:
         low=-reach,
         high=reach,
         unit="points of IoU, after − before",
-        caption=f"{listed(look)}, over {_walked(found.images, found.wanted)} of {DATA}: change of IoU and boundary IoU of each "
-        f"category; intervals: 95 % over images (2000 resamples), one training seed; p: two-sided, Holm over categories; model "
-        f"{look.card.id} {look.card.hash[:8]}.",
+        caption=f"{listed(look)}, over {_walked(found.images, found.wanted)} of {found.data}: change of IoU and "
+        "boundary IoU of each category; intervals: 95 % over images (2000 resamples), one training seed; p: two-sided, Holm over "
+        f"categories; model {look.card.id} {look.card.hash[:8]}.",
         names=look.names,
         heads=("IoU, %", "change, 95 %", "p"),
         at=(0.0, "no change"),
@@ -89,7 +88,8 @@ def causal_sheet(look: Look, found: CausalMatrix) -> MatrixSheet:
         names=look.names,
         unit="change of IoU, points",
         caption=f"Change of IoU of each category (row) when a prototype (column) is ablated ({found.meaning}) at every stage, "
-        f"over {_walked(found.images, found.wanted)} of {DATA}; one training seed; model {look.card.id} {look.card.hash[:8]}.",
+        f"over {_walked(found.images, found.wanted)} of {found.data}; one training seed; model {look.card.id} "
+        f"{look.card.hash[:8]}.",
         rows="category",
         columns="ablated",
         diverging=True,

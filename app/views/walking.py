@@ -6,7 +6,7 @@ from typing import Protocol
 
 import streamlit as st
 
-from app import atlases, process
+from app import atlases, datasets, process
 from app.atlases import Build, Found
 from app.views.polling import once_more, watch
 from app.words import markdown, number, percent
@@ -32,6 +32,9 @@ def walk(look: Walked) -> None:
     """Begins the walk that makes the atlas where there is none, and shows how far it is."""
     shelf, card = process.atlases(), look.card
     build = shelf.build_of(card)
+    if look.found.without:
+        st.info(markdown(f"{look.found.why}."), icon=":material/info:")
+        return
     whole = look.atlas is not None and atlases.complete(look.atlas)
     if whole and (build is None or not (build.running or build.error)):
         return
@@ -74,9 +77,9 @@ def _offer(look: Walked, build: Build | None) -> None:
     elif build is not None and build.stopped:
         label, anew = "Go on with the atlas", False
     elif look.atlas is not None:
-        label, anew = f"Extend the atlas to {atlases.IMAGES} images", False
+        label, anew = f"Extend the atlas to {atlases.wanted(look.atlas.manifest.data)} images", False
     else:
-        label, anew = f"Make the atlas: {atlases.IMAGES} images of {atlases.DATA}", False
+        label, anew = f"Make the atlas: {_over(look)}", False
     st.button(
         label,
         on_click=_begin,
@@ -94,8 +97,13 @@ def again(look: Walked, where: str) -> None:
     st.button(MEND, on_click=_begin, args=(look.card,), key=f"again {where}")
 
 
+def _over(look: Walked) -> str:
+    data = str(datasets.of(look.card))
+    return f"{atlases.wanted(data)} images of {data}"
+
+
 def _said(build: Build, look: Walked) -> str:
-    what = f"Making the atlas of {look.card.id}: {atlases.IMAGES} images of {atlases.DATA}"
+    what = f"Making the atlas of {look.card.id}: {_over(look)}"
     if build.stopping:
         return f"{what}. Stopping after the images in hand …"
     text = f"{what}, {percent(build.done / max(1, build.total), 2)}"

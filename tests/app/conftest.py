@@ -99,7 +99,7 @@ def _write_moments(made, path: Path, steps: int = 30) -> None:
 @pytest.fixture(scope="session")
 def shelf(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The atlases of all `models` but "other", over a few scenes."""
-    from app import atlases
+    from app import datasets
     from engine import Engine
     from engine.atlas.folder import default_folder
     from engine.atlas.walk import build
@@ -109,8 +109,8 @@ def shelf(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = Engine(device="cpu", models_dir=models)
     for name, card in engine.models().items():
         if name != "other":
-            folder = default_folder(card, atlases.DATA, root)
-            build(engine.segmenter(name), card, open_dataset(atlases.DATA), folder, limit=IMAGES)
+            folder = default_folder(card, datasets.DEMO, root)
+            build(engine.segmenter(name), card, open_dataset(datasets.DEMO), folder, limit=IMAGES)
     return root
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from app import atlas_walk, atlases
+from app import atlas_walk, atlases, datasets
 from app.atlas_walk import ANEW
 from app.atlases import Atlases, Build, beyond_mending, complete, may_begin
 from engine import Engine
@@ -49,10 +49,22 @@ def card(tiny_checkpoint):
     return Engine(device="cpu").card(tiny_checkpoint)
 
 
+@pytest.fixture(autouse=True)
+def any_model_fits(request, monkeypatch):
+    """The stand-ins' categories are none of the demo world's."""
+    if "real_datasets" not in request.fixturenames:
+        monkeypatch.setattr(datasets, "of", lambda card: datasets.DEMO)
+
+
+@pytest.fixture
+def real_datasets():
+    """Datasets are looked for as they are in the app."""
+
+
 @pytest.fixture
 def shelf(tmp_path, monkeypatch) -> Atlases:
     """Its walks are a stand-in that counts slowly."""
-    monkeypatch.setattr(atlases, "_command", lambda card, folder, device: walker(WALKER))
+    monkeypatch.setattr(atlases, "_command", lambda *_: walker(WALKER))
     return Atlases(tmp_path)
 
 
@@ -93,7 +105,7 @@ def test_two_sessions_share_a_walk_and_a_stopped_one_goes_on(shelf, card):
     ],
 )  # fmt: skip
 def test_what_went_wrong_is_one_sentence(tmp_path, card, monkeypatch, text, said, capfd):
-    monkeypatch.setattr(atlases, "_command", lambda card, folder, device: walker(text))
+    monkeypatch.setattr(atlases, "_command", lambda *_: walker(text))
     build = Atlases(tmp_path).build(card)
     build.wait(PATIENCE)
     assert build.error is not None and said in build.error and not build.stopped
@@ -159,8 +171,8 @@ def test_the_walks_process_makes_an_atlas_that_is_found(tmp_path, card, tiny_che
     monkeypatch.setattr("engine.data.datasets.open_dataset", lambda name: Three())
     shelf = Atlases(tmp_path)
     folder = shelf.folder(card)
-    assert folder == default_folder(card, atlases.DATA, tmp_path)
-    assert atlas_walk.main(str(tiny_checkpoint), atlases.DATA, "3", str(folder), "cpu") == 0
+    assert folder == default_folder(card, datasets.DEMO, tmp_path)
+    assert atlas_walk.main(str(tiny_checkpoint), datasets.DEMO, "3", str(folder), "cpu") == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["done"] == lines[-1]["total"]
     found = shelf.find(card)
@@ -169,7 +181,7 @@ def test_the_walks_process_makes_an_atlas_that_is_found(tmp_path, card, tiny_che
     # What cannot be used is thrown away first where that is asked for.
     (folder / MANIFEST).write_text("{")
     assert shelf.find(card).why is not None
-    assert atlas_walk.main(str(tiny_checkpoint), atlases.DATA, "3", str(folder), "cpu", ANEW) == 0
+    assert atlas_walk.main(str(tiny_checkpoint), datasets.DEMO, "3", str(folder), "cpu", ANEW) == 0
     found = shelf.find(card)
     assert found.atlas is not None
     # Another file behind the same path is another atlas.
@@ -244,7 +256,7 @@ def test_what_a_walk_waits_for_is_told(shelf, card, monkeypatch):
     text = WALKER.replace(
         'print("chatter of a library")', 'print(json.dumps({"waiting": True}), flush=True); time.sleep(0.5)'
     )
-    monkeypatch.setattr(atlases, "_command", lambda card, folder, device: walker(text))
+    monkeypatch.setattr(atlases, "_command", lambda *_: walker(text))
     build = shelf.build(card)
     until(lambda: build.waiting)
     until(lambda: build.done > 1)
@@ -273,4 +285,16 @@ def test_the_root_is_the_environments(tmp_path, monkeypatch, card):
     monkeypatch.setenv("LOUPE_ATLASES", str(tmp_path / "elsewhere"))
     assert Atlases().folder(card).parent == tmp_path / "elsewhere"
     monkeypatch.delenv("LOUPE_ATLASES")
-    assert Atlases().folder(card).parent == Path(default_folder(card, atlases.DATA)).parent
+    assert Atlases().folder(card).parent == Path(default_folder(card, datasets.DEMO)).parent
+
+
+def test_without_a_dataset_of_its_categories_a_model_has_no_atlas_and_is_told_why(shelf, card, real_datasets):
+    found = shelf.find(card)
+    assert (
+        found.atlas is None
+        and found.without
+        and "no dataset here has the 5 categories of tiny" in (found.why or "")
+    )
+    assert shelf.build_of(card) is None
+    with pytest.raises(LoupeError, match="no dataset here"):
+        shelf.build(card)

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
-from app import process, surgery_links, surgery_walk
+from app import datasets, process, surgery_links, surgery_walk
 from app.routes import routes
 from app.selection import SURGERY
 from app.views import surgery_download as download
@@ -321,7 +321,7 @@ def test_consequences_over_the_split_are_the_engines():
     waited(press(page, "start consequences"))
     edits = (Update("zero", "stride4"),)
     expected = consequences(
-        process.engine().segmenter("cpt"), open_dataset(surgery_walk.DATA), edits, limit=IMAGES
+        process.engine().segmenter("cpt"), open_dataset(datasets.DEMO), edits, limit=IMAGES
     )
     said = text_of(page)
     assert f"{number(expected.iou.mean.before)} → {number(expected.iou.mean.after)}" in said

@@ -141,7 +141,7 @@ class Bare:
 
 def shipped_atlas(root: Path, images: int, **settings: Any) -> Atlas:
     """An atlas of the shipped cpt where an app that is told `root` looks for it, without the bank's effects."""
-    from app.atlases import DATA
+    from app.datasets import DEMO as DATA
     from engine import Engine
     from engine.atlas import open_atlas
     from engine.atlas.folder import default_folder

@@ -57,15 +57,15 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def shipped_atlas(engine: Engine, atlas_root: Path) -> Atlas:
     """An atlas of the shipped cpt where the served app looks for one."""
-    from app import atlases
+    from app import datasets
     from engine.atlas import open_atlas
     from engine.atlas.folder import default_folder
     from engine.atlas.walk import build
     from engine.data.datasets import open_dataset
 
     card = engine.card("cpt")
-    folder = default_folder(card, atlases.DATA, atlas_root)
-    build(engine.segmenter("cpt"), card, open_dataset(atlases.DATA), folder, limit=IMAGES)
+    folder = default_folder(card, datasets.DEMO, atlas_root)
+    build(engine.segmenter("cpt"), card, open_dataset(datasets.DEMO), folder, limit=IMAGES)
     return open_atlas(folder, card.hash)
 
 
