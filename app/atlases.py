@@ -7,7 +7,9 @@ Neither streamlit nor torch is imported here.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sys
 import threading
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from app.atlas_walk import ANEW
 from engine.atlas import Atlas, open_atlas
 from engine.atlas.folder import MANIFEST, default_folder
 from engine.catalogue import ModelCard
-from engine.data.datasets import SPLITS
+from engine.data.datasets import DATA_ROOT, SPLITS
 from engine.data.scenes import VERSION
 from engine.errors import LoupeError
 
@@ -102,6 +104,24 @@ class Atlases:
                 command = _command(card, data, images, folder, device)
                 build = self._builds[folder] = Build(command + [ANEW] * anew, quietly(), images)
             return build
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds them."""
+        return self._root if self._root is not None else DATA_ROOT / "atlas"
+
+    def running(self) -> list[tuple[Path, Build]]:
+        """Walks under way, with their folders."""
+        with self._lock:
+            return [(folder, build) for folder, build in self._builds.items() if build.running]
+
+    def clear(self) -> None:
+        """Removes all atlases from the disk but those that are being made."""
+        kept = {folder for folder, _ in self.running()}
+        with contextlib.suppress(OSError):
+            for folder in self.root.iterdir():
+                if folder.is_dir() and folder not in kept:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def busy(self) -> bool:
         """Whether any model's walk is under way: one at a time begins by itself."""

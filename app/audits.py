@@ -153,6 +153,19 @@ class Audits:
         self.tidy(wanted)
         return work
 
+    def running(self) -> list[tuple[Path, Build]]:
+        """Those that are being made, with their folders."""
+        with self._lock:
+            return [(folder, work) for folder, work in self._work.items() if work.running]
+
+    def clear(self) -> None:
+        """Removes all from the disk but those that are being made."""
+        kept = {folder for folder, _ in self.running()}
+        with contextlib.suppress(OSError):
+            for folder in self.root.iterdir():
+                if folder not in kept:
+                    shutil.rmtree(folder, ignore_errors=True)
+
     def busy(self) -> bool:
         """Whether any is being made: one at a time begins by itself."""
         with self._lock:

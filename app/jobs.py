@@ -116,6 +116,11 @@ class Jobs:
         with self._lock:
             return self._jobs.get(name)
 
+    def running(self) -> list[tuple[Hashable, Job]]:
+        """Those that are under way, with their names."""
+        with self._lock:
+            return [(name, job) for name, job in self._jobs.items() if job.running]
+
     def start(self, name: Hashable, steps: Mapping[Hashable, Callable[[], Any]]) -> Job:
         """The running job of that name, or a new one: steps that any job has done before are not done again."""
         with self._lock:

@@ -33,6 +33,7 @@ async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
     process.atlases().stop_all()
     process.audits().stop_all()
     process.walks().stop_all()
+    process.checks().stop_all()
 
 
 def _warm_up() -> None:

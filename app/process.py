@@ -76,6 +76,12 @@ def walks() -> Walks:
 
 
 @cache
+def checks() -> Walks:
+    """Looks at whole datasets."""
+    return Walks()
+
+
+@cache
 def photos() -> Photos:
     """The images that pixels are cut out of."""
     return Photos(lambda name: gallery().pixels(name))

@@ -56,6 +56,13 @@ class ProjectionStore:
         self._make_room()
         return None
 
+    def clear(self) -> None:
+        """Removes all maps; those that are being made come afterwards."""
+        with contextlib.suppress(OSError):
+            for path in self.root.glob("*.safetensors"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
     def _make_room(self) -> None:
         files = []
         with contextlib.suppress(OSError):

@@ -129,6 +129,11 @@ class Projections:
         with self._change:
             return self._tasks.get(key)
 
+    def running(self) -> list[Task]:
+        """Those that are made or wait."""
+        with self._change:
+            return [task for task in self._tasks.values() if task.running]
+
     def stop_all(self) -> None:
         """When the server ends."""
         with self._change:

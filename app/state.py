@@ -180,6 +180,11 @@ def _chosen(field: str, key: str, take: Callable[[Any], dict[str, Any]] | None) 
     choose(**(take(value) if take else {field: value}))
 
 
+def typed(key: str) -> str:
+    """What a text field holds, inside a callback."""
+    return str(st.session_state.get(key, ""))
+
+
 def upload_slot(take: Callable[[bytes, str], None], name: str = "upload") -> dict[str, Any]:
     """Keyword arguments of an uploader that hands each file to `take` once and is empty again afterwards. name: of several."""
     count = st.session_state.setdefault(_UPLOADS, 0)

@@ -110,6 +110,11 @@ class Walks:
                 del self._walks[key]
         return walk
 
+    def running(self) -> list[tuple[Hashable, Walk]]:
+        """Those that are under way or wait, with their names."""
+        with self._lock:
+            return [(name, walk) for name, walk in self._walks.items() if walk.running]
+
     def prepared(self, name: Hashable, make: Callable[[], Prepared]) -> Prepared:
         """What is ready of a model and split; another's is forgotten. Called by the one walk that is under way."""
         if self._prepared is None or self._prepared[0] != name:

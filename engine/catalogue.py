@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from engine.checkpoints import Header, file_hash, read_header
 from engine.errors import LoupeError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
+OWN = ASSETS.parent / "data" / "models"
+
+MOMENTS = ".memory.safetensors"  # beside a model: its bank while it was trained
 
 # The demo models in the order in which they are told apart: from four neighbours to a memory of the data set, then the
 # baselines of HFGD and itself.
@@ -61,9 +65,13 @@ class ModelCard:
         }
 
 
-def models_dir(given: str | Path | None = None) -> Path:
-    """The folder of models: the argument, else LOUPE_MODELS, else the shipped ones."""
-    return Path(given or os.environ.get("LOUPE_MODELS") or ASSETS / "models")
+def models_dirs(given: str | Path | None = None) -> tuple[Path, ...]:
+    """The folders of models: the argument, else LOUPE_MODELS, else the shipped ones and those that were added (data/models).
+
+    The last one is where models are added.
+    """
+    named = given or os.environ.get("LOUPE_MODELS")
+    return (Path(named),) if named else (ASSETS / "models", OWN)
 
 
 def card(header: Header) -> ModelCard:
@@ -91,12 +99,24 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def read_catalogue(folder: Path) -> tuple[dict[str, ModelCard], dict[str, str]]:
-    """(id → card, file name → why it cannot be used). Backbones and memory moments are passed over."""
+def files_in(folder: Path) -> list[Path]:
+    """Files that should be models. Backbones and memory moments are passed over, and what begins with a point."""
+    return [
+        path
+        for path in sorted(folder.glob("*.safetensors"))
+        if path.name != "backbone.safetensors"
+        and not path.name.endswith(MOMENTS)
+        and not path.name.startswith(".")
+    ]
+
+
+def read_catalogue(folders: Sequence[Path]) -> tuple[dict[str, ModelCard], dict[str, str]]:
+    """(id → card, file name → why it cannot be used). Of two files of one name the first folder's is the model."""
     cards: dict[str, ModelCard] = {}
     problems: dict[str, str] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        if path.name == "backbone.safetensors" or path.name.endswith(".memory.safetensors"):
+    for path in (path for folder in folders for path in files_in(folder)):
+        if path.stem in cards:
+            problems[path.name] = f"{path.name} in {path.parent} has the name of another model: rename it"
             continue
         try:
             cards[path.stem] = card(read_header(path))

@@ -76,6 +76,11 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
     )
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a safetensors file says that it is a model of this program. Raises LoupeError where it is no safetensors at all."""
+    return _metadata(path).get("format") == FORMAT
+
+
 def read_header(path: str | Path) -> Header:
     """Spec and provenance alone, in milliseconds. Raises as `load` does."""
     path = Path(path)

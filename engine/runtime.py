@@ -51,6 +51,7 @@ class CacheInfo:
     host: TierInfo
     hits: int
     misses: int
+    models: TierInfo  # loaded ones
 
 
 class Engine:
@@ -62,7 +63,7 @@ class Engine:
         device_bytes: of traces and pyramids on an accelerator.
         host_bytes: of those in host memory.
         model_bytes: of loaded models.
-        models_dir: folder of checkpoints; default LOUPE_MODELS, else the shipped models.
+        models_dir: folder of checkpoints; default LOUPE_MODELS, else the shipped models and those that were added.
 
     Raises:
         LoupeError: a device or precision that is not to be had.
@@ -251,7 +252,13 @@ class Engine:
             pass
 
     def cache_info(self) -> CacheInfo:
-        return CacheInfo(self._traces.device.info(), self._traces.host.info(), self._hits, self._misses)
+        traces, shelf = self._traces, self._shelf
+        return CacheInfo(traces.device.info(), traces.host.info(), self._hits, self._misses, shelf.info())
+
+    @property
+    def models_folder(self) -> Path:
+        """Where models are added."""
+        return self._shelf.added_to
 
     def clear(self) -> None:
         """Forget traces and pyramids; models stay."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from engine.cache import ByteCache
-from engine.catalogue import ModelCard, card, models_dir, read_catalogue
+from engine.cache import ByteCache, TierInfo
+from engine.catalogue import ModelCard, card, models_dirs, read_catalogue
 from engine.checkpoints import load, read_header, state_hash
 from engine.errors import LoupeError
 from engine.segmenter import Segmenter
@@ -35,7 +35,7 @@ class Shelf:
     """Cards and models; safe for many threads.
 
     Args:
-        folder: of checkpoints; default LOUPE_MODELS, else the shipped models.
+        folder: of checkpoints; default LOUPE_MODELS, else the shipped models and those that were added.
         device: where models live.
         model_bytes: of loaded models; the least recently used ones go.
     """
@@ -76,6 +76,15 @@ class Shelf:
             f'no model "{name}": known are {", ".join(cards) or "none"}; a path to a .safetensors checkpoint works too'
         )
 
+    @property
+    def added_to(self) -> Path:
+        """The folder that models are added to."""
+        return models_dirs(self._folder)[-1]
+
+    def info(self) -> TierInfo:
+        """How full the place for loaded models is."""
+        return self._models.info()
+
     def load(self, model: str | Path) -> LoadedModel:
         """The model, read if it is not held. Raises as `card` and `engine.checkpoints.load` do."""
         described = self.card(model)
@@ -103,14 +112,16 @@ class Shelf:
         return known
 
     def _read_catalogue(self) -> tuple[dict[str, ModelCard], dict[str, str]]:
-        folder = models_dir(self._folder)
+        folders = models_dirs(self._folder)
         state = (
-            folder,
-            *sorted((file_state(path) for path in folder.glob("*.safetensors")), key=str),
+            folders,
+            *sorted(
+                (file_state(path) for folder in folders for path in folder.glob("*.safetensors")), key=str
+            ),
         )
         with self._lock:
             if self._catalogue is None or self._catalogue[0] != state:
-                self._catalogue = (state, *read_catalogue(folder))
+                self._catalogue = (state, *read_catalogue(folders))
             return self._catalogue[1], self._catalogue[2]
 
 

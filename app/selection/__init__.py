@@ -46,7 +46,17 @@ from app.selection.choices import (
 )
 from app.selection.fitting import fit_pins, fit_stage
 from app.selection.links import adopt, from_params, to_params, view_of
-from app.selection.pages import AUDIT, COMPARE, GUIDANCE, INSPECT, PROTOTYPES, SURGERY, VARIANCE, Page
+from app.selection.pages import (
+    AUDIT,
+    COMPARE,
+    GUIDANCE,
+    INSPECT,
+    LIBRARY,
+    PROTOTYPES,
+    SURGERY,
+    VARIANCE,
+    Page,
+)
 from app.selection.selection import Selection
 from app.selection.spelling import PARAMETERS
 
@@ -62,6 +72,7 @@ __all__ = [
     "GUIDANCE",
     "INSPECT",
     "LEAST_PIXELS",
+    "LIBRARY",
     "LOOKS",
     "MANY",
     "MARKS",

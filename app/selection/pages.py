@@ -71,6 +71,8 @@ VARIANCE = Page(
     ("lasso", "isolated"),
 )
 
+LIBRARY = Page("library", ("data", "sheet"), ())
+
 AUDIT = Page(
     "audit",
     ("model", "beside", "stage", "score", "slices", "category", "data", "audited", "seed", "colours"),

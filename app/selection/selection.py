@@ -97,6 +97,7 @@ class Selection:
     slices: str = "category"
     data: str = "scenes-val"
     audited: int = 120
+    sheet: int = 0
 
     @property
     def pin(self) -> tuple[int, int] | None:

@@ -126,6 +126,7 @@ CODECS: dict[str, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
     "score": ("score", str, codecs.one_of(SCORES)),
     "slices": ("by", str, codecs.one_of(SLICES)),
     "data": ("data", str, codecs.name),
+    "sheet": ("sheet", lambda sheet: str(sheet + 1), lambda text: codecs.between(1, 99_999)(text) - 1),
     "audited": ("images", str, codecs.one_of_numbers(AUDITED)),
 }
 NONE_HAS_A_NAME = ("head", "source", "moment")

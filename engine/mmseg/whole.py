@@ -80,6 +80,7 @@ def import_checkpoint(
     output_stride: int = 32,
     classes: Sequence[str] | None = None,
     half: bool = False,
+    named: str = "",
 ) -> Imported:
     """Reads a checkpoint of theirs (.pth or .safetensors) and writes one of ours.
 
@@ -88,6 +89,7 @@ def import_checkpoint(
         output_stride: as in `load_segmenter`.
         classes: names of the categories; else those that the file itself gives, else "category 0" and so on.
         half: write fp16.
+        named: what the file is called, where its path is none of the person's.
 
     Raises:
         LoupeError: as `load_segmenter` and `read_state_dict`; nothing is written then.
@@ -112,7 +114,7 @@ def import_checkpoint(
         )
     unused = tuple(sorted(key for key in weights if not _used(key)))
     provenance: dict[str, Any] = {
-        "imported_from": path.name,
+        "imported_from": named or path.name,
         "imported_hash": checkpoints.file_hash(path),
         "layout": "mmsegmentation",
         "memory_share_given": memory_share is not None,

@@ -21,6 +21,7 @@ from app.selection import (
     GUIDANCE,
     INSPECT,
     LEAST_PIXELS,
+    LIBRARY,
     LOOKS,
     MANY,
     MARKS,
@@ -122,6 +123,7 @@ def some(seed: int) -> Selection:
         slices=draw.choice(SLICES),
         data=draw.choice(["scenes-val", "ö, x"]),
         audited=draw.choice(AUDITED),
+        sheet=draw.randrange(50),
         edits=draw.choice(["", "ablate,tree,,stride4;update", "ablate,a%2Cb"]),
         what=draw.choice(WHATS),
         region=draw.choice(["", "2x3-1.1.2.2"]),
@@ -135,7 +137,9 @@ def kept(selection: Selection, page: Page) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    "page", [INSPECT, COMPARE, GUIDANCE, PROTOTYPES, VARIANCE, AUDIT, SURGERY], ids=lambda page: page.key
+    "page",
+    [INSPECT, COMPARE, GUIDANCE, PROTOTYPES, VARIANCE, AUDIT, SURGERY, LIBRARY],
+    ids=lambda page: page.key,
 )
 @pytest.mark.parametrize("seed", range(100))
 def test_a_link_says_the_whole_selection(seed, page):
@@ -195,7 +199,7 @@ def test_the_viewers_settings_and_the_selections_are_the_same():
 def test_every_field_is_in_the_link():
     assert len(PARAMETERS) == len(set(PARAMETERS)) == len(fields(Selection))
     spelled = set()
-    for page in (INSPECT, COMPARE, GUIDANCE, PROTOTYPES, VARIANCE, AUDIT, SURGERY):
+    for page in (INSPECT, COMPARE, GUIDANCE, PROTOTYPES, VARIANCE, AUDIT, SURGERY, LIBRARY):
         written = set(to_params(replace(some(1), pins=((1, 2),)), page))
         assert written == set(page.parameters)
         spelled |= written

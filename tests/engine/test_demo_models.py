@@ -13,7 +13,7 @@ MODELS = ASSETS / "models"
 
 @pytest.fixture(scope="module")
 def cards():
-    found, problems = read_catalogue(MODELS)
+    found, problems = read_catalogue([MODELS])
     assert not problems
     return found
 

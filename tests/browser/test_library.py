@@ -1,0 +1,45 @@
+"""The Library page in a real Chromium: a model uploaded, renamed and removed; an image of a dataset leads to Inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from engine.catalogue import ASSETS
+from tests.browser.pages import PATIENCE, TOO_WIDE, VIEWER, wait_for_address
+
+
+def test_a_model_comes_and_goes(page: Page, app_server: str, tmp_path: Path):
+    page.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    content = (ASSETS / "models" / "bilinear.safetensors").read_bytes()
+    (tmp_path / "browser-test.safetensors").write_bytes(content)
+    page.goto(f"{app_server}/library")
+    expect(page.locator("[data-model=cpt]")).to_contain_text("14 categories")
+    page.get_by_text("Add a model").click()
+    page.locator("input[type=file]").set_input_files(tmp_path / "browser-test.safetensors")
+    card = page.locator("[data-model=browser-test]")
+    expect(card).to_contain_text("recipe bilinear")
+    page.locator(".st-key-lp-model-browser-test").get_by_test_id("stPopoverButton").click()
+    page.get_by_label("Name", exact=True).fill("browser-other")
+    page.get_by_label("Name", exact=True).press("Enter")
+    page.get_by_role("button", name="Rename").click()
+    other = page.locator("[data-model=browser-other]")
+    expect(other).to_be_visible()
+    expect(card).to_have_count(0)
+    page.locator(".st-key-lp-model-browser-other").get_by_test_id("stPopoverButton").click()
+    page.get_by_role("button", name="Remove the file").click()
+    expect(other).to_have_count(0)
+    assert page.evaluate(TOO_WIDE) <= 0
+
+
+def test_an_image_of_a_dataset_leads_to_inspect(page: Page, app_server: str):
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{app_server}/library?data=scenes-val&sheet=2")
+    tile = page.locator("a.lp-case:has(img.lp-over)").nth(3)
+    tile.wait_for()
+    name = tile.get_attribute("data-image")
+    tile.click()
+    page.wait_for_selector(VIEWER)
+    wait_for_address(page, image=f"data-scenes-val-{name}")
