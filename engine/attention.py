@@ -35,6 +35,8 @@ def attend(
     query: Float[Tensor, "*b q d"], key: Float[Tensor, "*b m d"], value: Float[Tensor, "*b m e"]
 ) -> Float[Tensor, "*b q e"]:
     """affinity · value by fused attention: the (q, m) matrix never exists."""
+    # Fused kernels refuse vectors that do not lie in one piece, and torch then makes the matrix without a word.
+    query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value))
     wide, narrow = query.shape[-1], value.shape[-1]
     if wide > narrow:  # an edited stage's: kernels that never hold the matrix want one width
         return F.scaled_dot_product_attention(query, key, F.pad(value, (0, wide - narrow)), scale=1.0)[

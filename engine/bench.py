@@ -1,7 +1,8 @@
 """Speed and memory of the engine, each as a ratio of two things measured in the same run.
 
-Inputs are a shipped scene, enlarged, and the shipped models: real weights, real pixels. Times are medians; the two sides of a
-ratio take turns, so that a busy machine slows both. Peak memory is what the run allocates beyond what was there.
+Inputs are a shipped scene, enlarged, and the shipped models: real weights, real pixels; where only sizes matter, noise. Times are
+medians; the two sides of a ratio take turns, so that a busy machine slows both. Peak memory is what the run allocates beyond
+what was there.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import copy
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from engine.bench_decoder import decoder_against_plain
+from engine.bench_device import device_against_floor
 from engine.catalogue import ASSETS
 from engine.checkpoints import save
 from engine.costs import multiply_adds
@@ -26,45 +27,25 @@ from engine.edits import Ablate
 from engine.errors import LoupeError
 from engine.images import LoadedImage
 from engine.losses import segmentation_losses
-from engine.measuring import alternate, peak_bytes, seconds
+from engine.measuring import Row, alternate, peak_bytes, seconds
 from engine.runtime import Engine
 from engine.segmenter import SegmenterSpec, build
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: what was measured, against what, and the bound that the project sets itself."""
-
-    name: str
-    measured: float
-    against: float
-    unit: str  # of both
-    bound: float  # on ratio
-    note: str = ""
-
-    @property
-    def ratio(self) -> float:
-        return self.measured / self.against
-
-    @property
-    def held(self) -> bool:
-        return self.ratio <= self.bound
-
-    def json(self) -> dict[str, Any]:
-        return {**asdict(self), "ratio": self.ratio, "held": self.held}
 
 
 def run(device: str = "auto", only: str | None = None, precision: str = "fp32") -> list[Row]:
     """All measurements whose name contains `only`.
 
     Raises:
-        LoupeError: no such measurement, or no demo models.
+        LoupeError: no such measurement, none that this device allows, or no demo models.
     """
     engine = Engine(device=device, precision=precision)
     chosen = [m for m in MEASUREMENTS if only is None or only in m]
     if not chosen:
         raise LoupeError(f'no measurement "{only}": there are {", ".join(MEASUREMENTS)}')
-    return [row for name in chosen for row in MEASUREMENTS[name](engine)]
+    rows = [row for name in chosen for row in MEASUREMENTS[name](engine)]
+    if not rows:
+        raise LoupeError(f"{', '.join(chosen)}: measured on a CUDA device only, this is {engine.device.type}")
+    return rows
 
 
 def scene(size: int) -> np.ndarray:
@@ -244,4 +225,6 @@ MEASUREMENTS: dict[str, Callable[[Engine], Iterable[Row]]] = {
     "known": shared_backbone,
     "gradients": gradients_against_step,
     "edit": edit_against_floor,
+    "decoder": decoder_against_plain,
+    "device": device_against_floor,
 }

@@ -255,7 +255,11 @@ def bench(
 
         rows = run(device, only, precision)
     columns = ["", "measured", "against", "unit", "ratio", "bound", "note"]
-    figures = [(r.name, r.measured, r.against, r.unit, r.ratio, f"≤ {figure(r.bound)}", r.note) for r in rows]
+    bounds = ["stated" if r.bound is None else f"≤ {figure(r.bound)}" for r in rows]
+    figures = [
+        (r.name, r.measured, r.against, r.unit, r.ratio, bound, r.note)
+        for r, bound in zip(rows, bounds, strict=True)
+    ]
     say({"rows": [row.json() for row in rows]}, json, lambda: table("Bench", columns, figures))
 
 

@@ -1,15 +1,39 @@
-"""How long something takes and how much memory it holds: the two clocks of the bench and of the pages."""
+"""How long something takes and how much memory it holds: the two clocks of the bench and of the pages, and the bench's rows."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
 TURN = 0.03  # seconds that one side measures before the other has its turn
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the bench's table: what was measured, against what, and the bound that the project sets itself."""
+
+    name: str
+    measured: float
+    against: float
+    unit: str  # of both
+    bound: float | None  # on ratio; None: stated, without a bound
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        return self.measured / self.against
+
+    @property
+    def held(self) -> bool | None:
+        return None if self.bound is None else self.ratio <= self.bound
+
+    def json(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": self.ratio, "held": self.held}
 
 
 def alternate(

@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from engine.errors import LoupeError
 
@@ -163,6 +162,8 @@ def band_width(height: int, width: int) -> int:
 
 def inner_band(labels: np.ndarray, width: int) -> np.ndarray:
     """(H, W) bool: pixels of each category's mask that its erosion by `width` pixels removes; the border erodes too."""
+    from scipy import ndimage  # not at the top: what counts alone must run where there is no SciPy
+
     size = 2 * width + 1
     band = ndimage.minimum_filter(labels, size, mode="nearest") != ndimage.maximum_filter(
         labels, size, mode="nearest"
@@ -174,6 +175,8 @@ def inner_band(labels: np.ndarray, width: int) -> np.ndarray:
 
 def near_edge(labels: np.ndarray, width: int) -> np.ndarray:
     """(H, W) bool: pixels with two categories in their (2 · width + 1)² window; ignored pixels are no category."""
+    from scipy import ndimage
+
     size = 2 * width + 1
     # 255 is never the minimum of a window that holds a category, and is hidden from its maximum
     low = ndimage.minimum_filter(labels, size, mode="nearest")

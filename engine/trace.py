@@ -177,8 +177,8 @@ def tensor_bytes(value: Any) -> int:
     return sum(storages.values())
 
 
-def to_device(value: Any, device: torch.device | str) -> Any:
-    """The same trace or pyramid with its tensors on another device."""
+def to_device(value: Any, device: torch.device | str | torch.dtype) -> Any:
+    """The same trace or pyramid with its tensors on another device, or of another type."""
     if isinstance(value, Tensor):
         return value.to(device)
     if is_dataclass(value) and not isinstance(value, type):

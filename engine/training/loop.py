@@ -130,7 +130,7 @@ def run(
     sampler = Share(task.sampler, fabric.global_rank, fabric.world_size)
     for step, batch in enumerate(prefetched(sampler, start, recipe.steps), start):
         task.before_step(step)
-        losses = _step(fabric, objective, stepper, batch, recipe, step, clipped)
+        losses = optimise(fabric, objective, stepper, batch, recipe, step, clipped)
         schedule.step()
         finished = step + 1
         task.after_step(finished)
@@ -270,7 +270,7 @@ def _factor(base: float, recipe: Recipe) -> Callable[[int], float]:
     return lambda step: rate(step, recipe.steps, recipe.warmup, recipe.power, base, recipe.floor) / base
 
 
-def _step(
+def optimise(
     fabric: Any,
     objective: nn.Module,
     optimiser: Any,
@@ -279,6 +279,10 @@ def _step(
     step: int,
     clipped: Sequence[Sequence[nn.Parameter]],
 ) -> Mapping[str, Tensor]:
+    """Optimiser step `step`, on all parts of a batch; returns the losses by name. clipped: `clip_groups`.
+
+    fabric: asked for its `device`, `global_rank`, `backward` and `no_backward_sync` alone.
+    """
     # Dropout is drawn apart in each process; the first one's is that of a process alone.
     torch.manual_seed((recipe.seed * 1_000_003 + step) + 1_000_000_007 * fabric.global_rank)
     optimiser.zero_grad(set_to_none=True)

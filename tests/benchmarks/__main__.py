@@ -23,6 +23,7 @@ from tests.benchmarks import (
     click,
     compare,
     hover,
+    loader,
     projection,
     prototypes,
     scatter,
@@ -257,6 +258,25 @@ def audit_rows() -> list[dict[str, Any]]:
     ]
 
 
+def loader_rows() -> list[dict[str, Any]]:
+    """A batch from a folder against a training step on it: a device waits only where this is above 1."""
+    found = loader.run()
+    return [
+        {
+            "name": f"loader, a batch of {found['batch']} at {found['crop']}²",
+            "measured": found["loader_ms"],
+            "against": found["step_ms"],
+            "unit": "ms",
+            "bound": found["target_ratio"],
+            "note": (
+                f"{loader.RECIPE}, {found['images']} JPEGs of {loader.SIZE[0]}×{loader.SIZE[1]} decoded and augmented in "
+                f"{found['threads']} thread{'s' * (found['threads'] > 1)}, {found['images_per_second']} images/s; against a "
+                "training step on the CPU"
+            ),
+        }
+    ]
+
+
 def main() -> int:
     """Prints the table; 1 with one line on stderr when something cannot be measured."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
@@ -267,6 +287,7 @@ def main() -> int:
     others: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "atlas": atlas_rows,
         "audit": audit_rows,
+        "loader": loader_rows,
         "prototypes": prototypes_rows,
         "hover": hover_rows,
         "compare": compare_rows,
