@@ -23,7 +23,7 @@ RECIPE = "cpt-r50-ade20k"
 IMAGES = 64
 SIZE = (683, 512)  # width, height, ADE20K's median
 BATCH = 4
-BATCHES, STEPS = 12, 2  # counted; one of each before them is not
+BATCHES, STEPS = 8, 1  # counted; one of each before them is not
 BOUND = 1.0  # × a step
 
 
