@@ -26,7 +26,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.atlas.collect import Bounds, Collector
 from engine.costs import multiply_adds
 from engine.measuring import Row, seconds
 from engine.segmenter import Segmenter, SegmenterSpec, build
@@ -98,7 +97,11 @@ def measure(setup: Setup, device: torch.device) -> Iterator[Row]:
     for name, make in CALLS.items():
         operations = 0.0
         for backend in setup.compiled:
-            call = make(setup, device, backend)
+            try:
+                call = make(setup, device, backend)
+            except ModuleNotFoundError as missing:  # a bare machine has no SciPy, which atlases need
+                print(f"{name}: the package {missing.name} is not installed", file=sys.stderr)
+                continue
             for precision in setup.precisions:
                 run = partial(call.run, precision)
                 try:
@@ -166,6 +169,8 @@ def _trace(setup: Setup, device: torch.device, backend: str, images: int) -> Cal
 
 def _atlas(setup: Setup, device: torch.device, backend: str) -> Call:
     """A group of images of an atlas that has seen as many before, so that its bounds are known."""
+    from engine.atlas.collect import Bounds, Collector  # not at the top: it needs SciPy
+
     segmenter = _segmenter(setup, device, backend).eval()
     pixels, labels = _images(setup, setup.batch), _labels(setup)
     group = [(i, Noise(pixels[i], labels[i], str(i))) for i in range(setup.batch)]
