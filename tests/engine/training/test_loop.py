@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from engine import checkpoints
 from engine.data.datasets import Sample
 from engine.errors import LoupeError
-from engine.training import data, loop, pretraining, segmentation
+from engine.training import data, loop, objective, pretraining, segmentation
 from engine.training.recipes import Recipe
 from engine.training.schedules import memory_share, rate_factor
 
@@ -157,12 +157,12 @@ def test_the_guide_branch_never_notices_the_upsamplers_loss(tmp_path, monkeypatc
         GUIDED, optimiser=optimiser, spec=GUIDED.spec | {"own_tokens": own_tokens}, validation_images=0
     )
     both = loop.train(recipe, tmp_path / "both.safetensors", device="cpu")
-    whole = segmentation.segmentation_losses
+    whole = objective.segmentation_losses
 
     def guide_alone(prediction, labels):
         return {name: loss for name, loss in whole(prediction, labels).items() if name == "guide"}
 
-    monkeypatch.setattr(segmentation, "segmentation_losses", guide_alone)
+    monkeypatch.setattr(objective, "segmentation_losses", guide_alone)
     alone = loop.train(recipe, tmp_path / "alone.safetensors", device="cpu")
     first, second = load_file(both), load_file(alone)
     upsampler = ("decoder.upsampler.", "decoder.skips.", "decoder.own_tokens.")
