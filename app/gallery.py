@@ -4,12 +4,15 @@ A picture's id is the first 16 hexadecimal digits of its content hash, so that a
 process, and two uploads of one file are one picture. Uploads live in this process only, within a limit in bytes; a link
 to one that is not (or no longer) here is answered by a sentence. An image of a dataset is called `data-<dataset>-<image>`:
 any process can open it anew.
+
+Pictures with a longer side than `long_side` are reduced to it, and every page says so beside them.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -23,7 +26,7 @@ from app import datasets
 from engine.data.categories import CLASS_NAMES
 from engine.data.datasets import index_of
 from engine.errors import LoupeError
-from engine.images import LoadedImage, load_image, photographs
+from engine.images import LONG_SIDE, MIN_SIDE, LoadedImage, load_image, photographs
 
 ID_LENGTH = 16
 THUMBNAIL = 72  # pixels, square
@@ -65,11 +68,34 @@ class UnknownPicture(LoupeError):
     """No picture of this id is in this process."""
 
 
-class Gallery:
-    """All pictures of one process; safe for many sessions at once."""
+def long_side() -> int | None:
+    """What LOUPE_LONG_SIDE says: pixels that a picture's longer side keeps, 0 for all of them (None here); 1024 without it.
 
-    def __init__(self, scenes: Path, upload_bytes: int = UPLOAD_BYTES) -> None:
+    Raises:
+        LoupeError: no whole number, or one below the smallest image's side.
+    """
+    given = os.environ.get("LOUPE_LONG_SIDE", "").strip()
+    if not given:
+        return LONG_SIDE
+    sides = int(given) if given.isascii() and given.isdecimal() and len(given) < 10 else -1
+    if sides and sides < MIN_SIDE:
+        raise LoupeError(
+            f"LOUPE_LONG_SIDE is {given[:40]!r}: it must be at least {MIN_SIDE} pixels, or 0 for no limit"
+        )
+    return sides or None
+
+
+class Gallery:
+    """All pictures of one process; safe for many sessions at once.
+
+    long_side: pixels that a picture's longer side keeps, None for all of them.
+    """
+
+    def __init__(
+        self, scenes: Path, upload_bytes: int = UPLOAD_BYTES, long_side: int | None = LONG_SIDE
+    ) -> None:
         self._scenes = scenes
+        self._long_side = long_side
         self._limit = upload_bytes
         self._lock = threading.Lock()
         self._samples: dict[str, Picture] | None = None
@@ -83,7 +109,8 @@ class Gallery:
                 pictures = [
                     _scene(path) for path in sorted(self._scenes.glob("*.png")) if path.stem.isdigit()
                 ]
-                pictures += [_picture(path, name, "photograph") for name, path in photographs().items()]
+                for name, path in photographs().items():
+                    pictures.append(_picture(path, name, "photograph", self._long_side))
                 self._samples = {picture.id: picture for picture in pictures}
             return list(self._samples.values())
 
@@ -95,7 +122,7 @@ class Gallery:
     def add(self, data: bytes, name: str) -> Picture:
         """Keeps an uploaded file; the least recently used ones go when there is no room. Raises ImageError."""
         samples = {picture.id: picture for picture in self.samples()}
-        picture = _picture(data, name, "upload")
+        picture = _picture(data, name, "upload", self._long_side)
         if picture.id in samples:
             return samples[picture.id]
         with self._lock:
@@ -141,7 +168,7 @@ class Gallery:
                 self._data.move_to_end(picture_id)
                 return self._data[picture_id]
         try:
-            picture = _from_dataset(picture_id)
+            picture = _from_dataset(picture_id, self._long_side)
         except (LoupeError, OSError) as error:
             raise UnknownPicture(f"The image {picture_id[:60]} cannot be shown: {error}.") from error
         with self._lock:
@@ -156,11 +183,11 @@ def data_id(dataset: str, sample: str) -> str:
     return f"{DATA}{dataset}-{sample}"
 
 
-def _from_dataset(picture_id: str) -> Picture:
+def _from_dataset(picture_id: str, long_side: int | None) -> Picture:
     name, sample_id = _parted(picture_id.removeprefix(DATA))
     dataset = datasets.opened(name)
     sample = dataset[index_of(dataset, sample_id)]
-    image = load_image(sample.image, name=f"{name}-{sample.id}")
+    image = load_image(sample.image, long_side, name=f"{name}-{sample.id}")
     truth, modes = _like(sample.labels, image.size), _like(sample.modes, image.size)
     return Picture(
         picture_id,
@@ -190,8 +217,10 @@ def _like(labels: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None
     return np.asarray(Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
-def _picture(source: Path | bytes, title: str, kind: str, truth: np.ndarray | None = None) -> Picture:
-    image = load_image(source, name=source.name if isinstance(source, Path) else title)
+def _picture(
+    source: Path | bytes, title: str, kind: str, long_side: int | None, truth: np.ndarray | None = None
+) -> Picture:
+    image = load_image(source, long_side, source.name if isinstance(source, Path) else title)
     known = CLASS_NAMES if truth is not None else ()
     return Picture(image.hash[:ID_LENGTH], title, kind, image, truth, _thumbnail(image.pixels), known)
 
@@ -201,7 +230,7 @@ def _scene(path: Path) -> Picture:
     planted = path.with_name(f"{path.stem}.modes.png")
     truth = np.asarray(Image.open(labels)) if labels.is_file() else None
     modes = np.asarray(Image.open(planted)) if planted.is_file() else None
-    return replace(_picture(path, f"scene {int(path.stem)}", "scene", truth), modes=modes)
+    return replace(_picture(path, f"scene {int(path.stem)}", "scene", None, truth), modes=modes)
 
 
 def _thumbnail(pixels: np.ndarray) -> str:

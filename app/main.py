@@ -62,6 +62,11 @@ def _begin_atlas() -> None:
             process.atlases().build(card, str(process.engine().device))
 
 
+try:
+    process.gallery()  # a setting that cannot be meant ends the start, in one sentence
+except LoupeError as error:
+    sys.exit(str(error))
+
 app = st.App(
     HERE / "home.py",
     lifespan=lifespan,

@@ -12,7 +12,7 @@ from pathlib import Path
 from app.atlases import Atlases
 from app.audits import Audits
 from app.cutouts import Photos
-from app.gallery import Gallery
+from app.gallery import Gallery, long_side
 from app.held import Body, Held
 from app.jobs import Jobs
 from app.projections import Projections
@@ -34,7 +34,8 @@ def engine() -> Engine:
 
 @cache
 def gallery() -> Gallery:
-    return Gallery(ROOT / "assets" / "scenes")
+    """Pictures are reduced to a long side of 1024 pixels, or of what LOUPE_LONG_SIDE says."""
+    return Gallery(ROOT / "assets" / "scenes", long_side=long_side())
 
 
 @cache

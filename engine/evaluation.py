@@ -30,6 +30,16 @@ class LabelledImages(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
+# Images of 512×512 that go through a model together: the widest maps of one of 2048×1024 are 0.5 GB at C = 256.
+CPU_PIXELS, GPU_PIXELS = 1 << 20, 1 << 22
+
+
+def at_once(batch: int, size: tuple[int, ...], device: str | torch.device) -> int:
+    """Images of `size` (H, W) at a time: `batch`, or as many as have `CPU_PIXELS` or `GPU_PIXELS` together, if that is fewer."""
+    most = CPU_PIXELS if torch.device(device).type == "cpu" else GPU_PIXELS
+    return max(1, min(batch, most // (size[0] * size[1])))
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Counts of a model on a split, and what follows from them. Percentages are 0..100."""
@@ -94,7 +104,8 @@ def evaluate(
 ) -> Evaluation:
     """Runs the segmenter (left on `device`, its training mode restored) over the first `limit` images.
 
-    how: whole images, or sliding windows, several scales, mirror images.
+    batch: images at a time, at most: large ones go in smaller groups (`at_once`). how: whole images, or sliding windows,
+    several scales, mirror images.
 
     Raises LoupeError when there is no image, or when the dataset's categories are not the model's.
     """
@@ -111,7 +122,7 @@ def evaluate(
     segmenter.to(device).eval()
     images: list[Counts] = []
     try:
-        for samples in _groups(dataset, count, batch):
+        for samples in _groups(dataset, count, batch, device):
             predictions = predict_labels(segmenter, np.stack([s.image for s in samples]), device, how)
             for sample, labels in zip(samples, predictions, strict=True):
                 images.append(metrics.count(np.asarray(sample.labels), labels, len(classes)))
@@ -122,12 +133,15 @@ def evaluate(
     return Evaluation(model, data, classes, tuple(images), how)
 
 
-def _groups(dataset: LabelledImages, count: int, batch: int) -> Iterator[list[Any]]:
-    """Consecutive samples of one size, at most `batch` at a time."""
+def _groups(
+    dataset: LabelledImages, count: int, batch: int, device: str | torch.device
+) -> Iterator[list[Any]]:
+    """Consecutive samples of one size, at most `batch` at a time, and of large ones fewer."""
     group: list[Any] = []
     for index in range(count):
         sample = dataset[index]
-        if group and (len(group) == batch or group[0].image.shape != sample.image.shape):
+        full = len(group) == at_once(batch, sample.image.shape, device)
+        if group and (full or group[0].image.shape != sample.image.shape):
             yield group
             group = []
         group.append(sample)

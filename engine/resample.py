@@ -6,6 +6,8 @@ x = max((i + ½) · n_in / n_out − ½, 0), i0 = floor(x), t = x − i0, i1 cla
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -72,18 +74,28 @@ def bilinear_labels(
     171 classes at 2048×1024 would be 1.4 GB as one resized tensor; a band of 64 rows is 1/16 of it. uint8 up to 256
     categories, else int16.
     """
-    height, width = size
-    r0, r1, rt = linear_taps(height, logits.shape[-2], logits.device)
-    c0, c1, ct = linear_taps(width, logits.shape[-1], logits.device)
     dtype = torch.uint8 if logits.shape[1] <= 256 else torch.int16
-    labels = torch.empty(logits.shape[0], height, width, dtype=dtype, device=logits.device)
-    wide = torch.lerp(logits.float()[..., c0], logits.float()[..., c1], ct)  # columns first: on few rows
-    for top in range(0, height, band):
-        rows = slice(top, min(top + band, height))
-        labels[:, rows] = first_largest(
-            torch.lerp(wide[:, :, r0[rows]], wide[:, :, r1[rows]], rt[rows, None])
-        )
+    labels = torch.empty(logits.shape[0], *size, dtype=dtype, device=logits.device)
+    for rows, values in bilinear_bands(logits, size, band):
+        labels[:, rows] = first_largest(values)
     return labels
+
+
+def bilinear_bands(
+    logits: Float[Tensor, "b k h w"], size: tuple[int, int], band: int = 64
+) -> Iterator[tuple[slice, Float[Tensor, "b k r W"]]]:
+    """The logits resized to `size`, `band` rows at a time. Columns first, on the few rows that a band reads."""
+    r0, r1, rt = linear_taps(size[0], logits.shape[-2], logits.device)
+    c0, c1, ct = linear_taps(size[1], logits.shape[-1], logits.device)
+    height = logits.shape[-2]
+    for top in range(0, size[0], band):
+        rows = slice(top, min(top + band, size[0]))
+        # Of the rows' taps, without asking a device for them.
+        first = int(max((top + 0.5) * height / size[0] - 1.5, 0))
+        last = min(int((rows.stop + 0.5) * height / size[0]) + 2, height)
+        few = logits[..., first:last, :].float()
+        wide = torch.lerp(few[..., c0], few[..., c1], ct)
+        yield rows, torch.lerp(wide[:, :, r0[rows] - first], wide[:, :, r1[rows] - first], rt[rows, None])
 
 
 def first_largest(values: Float[Tensor, "b k h w"]) -> Integer[Tensor, "b h w"]:

@@ -16,17 +16,18 @@ from engine.atlas.collect import Bounds, Collector, Row
 from engine.atlas.partial import Partial, merge
 from engine.atlas.records import Skipped
 from engine.errors import LoupeError
-from engine.evaluation import LabelledImages
+from engine.evaluation import LabelledImages, at_once
 
 CHUNK = 32  # images of a shard
 MOST_THREADS = 8  # each holds a batch's maps
+CPU_PIXELS = 1 << 21  # that are on a CPU at once: a trace of 2048×1024 holds 3 GB of maps at C = 256
 CPU_BATCH = 4  # maps of more images fall out of a core's caches, and every sum fetches them again
 GPU_BATCH = 16
 SEED = 0
 
 
 def batch_for(device: torch.device | str) -> int:
-    """Images at a time  [choice]."""
+    """Images at a time, if they are not large  [choice]."""
     return CPU_BATCH if torch.device(device).type == "cpu" else GPU_BATCH
 
 
@@ -88,12 +89,16 @@ class ChunkWalker:
 
         known: an accumulation beside which weak candidates need not be kept; it holds no image after those being walked.
         """
-        with side_by_side(self.collector.device) as (submit, threads):
+        steps = self._steps(numbers)
+        first = next(steps, None)
+        group = first if isinstance(first, list) else []
+        pixels = sum(sample.image.shape[0] * sample.image.shape[1] for _, sample in group)
+        with side_by_side(self.collector.device, pixels) as (submit, threads):
             waiting: deque[Future[tuple[Partial, list[Row]]] | _End] = deque()
             # Only images before a batch bound it: an atlas may end at any chunk.
             bounds = Bounds.none(self.collector.classes).beside(known())
             parts, rows = [], []
-            for step in chain(self._steps(numbers), [None]):
+            for step in chain([] if first is None else [first], steps, [None]):
                 if isinstance(step, list):
                     waiting.append(submit(self.collector.collect, step, bounds))
                 elif step is not None:
@@ -121,7 +126,7 @@ class ChunkWalker:
             yield _End(number, skipped)
 
     def _groups(self, indices: Iterable[int], skipped: list[Skipped]) -> Iterator[list[tuple[int, Any]]]:
-        """Samples of one size, at most `batch` at a time; what cannot be read is listed."""
+        """Samples of one size, at most `batch` at a time, and of large ones fewer; what cannot be read is listed."""
         group: list[tuple[int, Any]] = []
         for index in indices:
             try:
@@ -131,7 +136,8 @@ class ChunkWalker:
             except (LoupeError, OSError, ValueError) as error:
                 skipped.append(Skipped(index, id_of(self.dataset, index), reason(error)))
                 continue
-            if group and (len(group) == self.batch or group[0][1].image.shape != sample.image.shape):
+            full = len(group) == at_once(self.batch, sample.image.shape, self.collector.device)
+            if group and (full or group[0][1].image.shape != sample.image.shape):
                 yield group
                 group = []
             group.append((index, sample))
@@ -140,13 +146,17 @@ class ChunkWalker:
 
 
 @contextmanager
-def side_by_side(device: torch.device) -> Iterator[tuple[Callable[..., Any], int]]:
+def side_by_side(device: torch.device, pixels: int = 0) -> Iterator[tuple[Callable[..., Any], int]]:
     """(submit, threads). On a CPU each thread runs whole batches on one core: that uses the cores better than all of them in one
     operation after the other, and sums do not depend on their number. Beside a GPU one batch is counted while the next is on it.
+
+    pixels: of a batch. Of large ones fewer go side by side, and share the cores.
     """
     cores = torch.get_num_threads()
-    threads = min(cores, MOST_THREADS) if device.type == "cpu" else 2
-    alone = {"initializer": torch.set_num_threads, "initargs": (1,)} if device.type == "cpu" else {}
+    most = min(cores, MOST_THREADS) if device.type == "cpu" else 2
+    threads = max(1, min(most, CPU_PIXELS // max(1, pixels))) if device.type == "cpu" else most
+    share = 1 if threads == most else cores // threads
+    alone = {"initializer": torch.set_num_threads, "initargs": (share,)} if device.type == "cpu" else {}
     executor = ThreadPoolExecutor(threads, "atlas", **alone)
     try:
         yield executor.submit, threads

@@ -38,6 +38,9 @@ from engine.stage import Stage, go_on
 from engine.trace import Trace
 
 VARIANT_BYTES = 64 << 20  # of the widest map of the variants that run together
+GRADIENT_BYTES = (
+    512 << 20
+)  # of the widest maps that autograd keeps of the pixels that are asked for influence together
 
 REACH = 4
 WINDOW = 2 * REACH + 3  # cells a side
@@ -77,13 +80,13 @@ def margins(
         Stopped: `stop` said yes.
     """
     at = np.stack([drawn.row[rows], drawn.col[rows]], axis=1).astype(np.int64)
-    d, s = len(rows), cells.distance.shape[1]
+    d, s = len(rows), len(cells.majority)
     shown = logits_of(base.logits, np.zeros(d, np.int64), at, base.image_size)
     category = shown.argmax(1)
     found = np.empty((d, len(MAPS), len(SHARES)), np.float32)
     found[:, :, 0] = _margin(shown, category)[:, None]
     counts = np.array([0, *(max(1, round(share * s)) for share in SHARES[1:])])
-    orders = _orders(decoder, base, parts, stage, at, category, cells.distance[rows], name, seed)
+    orders = _orders(decoder, base, parts, stage, at, category, cells.of(rows).distance, name, seed)
     ranks = np.argsort(orders, axis=-1)  # (d, maps, s): in which place each cell goes
     hidden = torch.from_numpy(ranks[:, :, None, :] < counts[1:, None]).to(base.logits.device)
     variants = hidden.flatten(0, 2).unflatten(-1, stage.source_grid)
@@ -195,7 +198,20 @@ def influences(
     """|gradient × feature| of each pixel's margin at the stage's `high`, summed over channels; on the CPU.
 
     Only what the stage reads of `high` counts: its other way to the logits, through the fusion, is in `parts`, which are held.
+    Each pixel is a run of its own with all of its maps kept, so on large images few go together.
     """
+    last = base.stages[-1]
+    step = max(1, GRADIENT_BYTES // (48 * last.out.shape[1] * last.grid[0] * last.grid[1]))  # three 4 C wide
+    if step >= len(at):
+        return _influences(decoder, base, parts, stage, at, category)
+    groups = (slice(first, first + step) for first in range(0, len(at), step))
+    return torch.cat([_influences(decoder, base, parts, stage, at[g], category[g]) for g in groups])
+
+
+def _influences(
+    decoder: Decoder, base: Trace, parts: Parts, stage: Stage, at: np.ndarray, category: Tensor
+) -> Float[Tensor, "d y x"]:
+    """The same of pixels that go together."""
     place = [each.name for each in base.stages].index(stage.name)
     high = base.laterals[3] if place == 0 else base.stages[place - 1].out
     with torch.enable_grad():

@@ -17,12 +17,16 @@
     mean_distance   Σ pixel affinity · distance, pixels of the image, of what is read of the image
 
 With prototypes a map of source cells has as many degrees of freedom as there are categories.
+
+Large maps: a pixel's affinity to 32768 sources is half a megabyte and its ranking some six, so many pixels of one image go in
+bands, each with a walk of its own over the affinity; of the ranking in narrower ones. Nothing is reduced.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,19 +42,38 @@ from engine.shapes import Float, Int
 from engine.stage import BLOCK_BYTES, go_on
 
 TINY = float(np.finfo(np.float32).tiny)
+BAND_BYTES = 128 << 20  # of the affinity of pixels that are scored together
+RANK_BYTES = 256 << 20  # of what their ranking holds at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
     """What does not depend on a model: p pixels of an image against the s cells of one source grid.
 
-    majority (s,) category, 255 where mixed · own (p,) the pixel's cell · distance (p, s) float32 pixels · ring (p, s).
+    majority (s,) category, 255 where mixed · own (p,) the pixel's cell · rows (p, y), cols (p, x) pixels from the pixel to the
+    centres of the cells' rows and columns · side: of a cell, pixels. What is (p, s) is made when it is asked for, and kept.
     """
 
     majority: np.ndarray
     own: np.ndarray
-    distance: np.ndarray
-    ring: np.ndarray
+    rows: np.ndarray
+    cols: np.ndarray
+    side: float
+
+    @cached_property
+    def distance(self) -> np.ndarray:
+        """(p, s) float32 pixels."""
+        squares = np.square(self.rows)[:, :, None] + np.square(self.cols)[:, None, :]
+        return np.sqrt(squares, out=squares).reshape(len(self.own), -1).astype(np.float32)
+
+    @cached_property
+    def ring(self) -> np.ndarray:
+        """(p, s) uint16: distance in cells, rounded down."""
+        return (
+            (np.sqrt(np.square(self.rows)[:, :, None] + np.square(self.cols)[:, None, :]) / self.side)
+            .reshape(len(self.own), -1)
+            .astype(np.uint16)
+        )
 
     @property
     def valid(self) -> np.ndarray:
@@ -59,20 +82,21 @@ class Cells:
         valid[np.arange(len(self.own)), self.own] = False
         return valid
 
+    def of(self, pixels: slice | np.ndarray) -> Cells:
+        """The same of some of the pixels."""
+        return replace(self, own=self.own[pixels], rows=self.rows[pixels], cols=self.cols[pixels])
+
 
 def cells_of(truth: np.ndarray, drawn: Drawn, grid: tuple[int, int], classes: int) -> Cells:
     """truth (H, W) of the image that the pixels were drawn from."""
     size = truth.shape
-    at = (drawn.row + 0.5)[:, None], (drawn.col + 0.5)[:, None]
     tall, wide = size[0] / grid[0], size[1] / grid[1]
-    rows = ((np.arange(grid[0]) + 0.5) * tall - at[0]) ** 2
-    cols = ((np.arange(grid[1]) + 0.5) * wide - at[1]) ** 2
-    distance = np.sqrt(rows[:, :, None] + cols[:, None, :]).reshape(len(drawn.row), -1)
     return Cells(
         majority_labels(truth, grid, classes).ravel(),
         flat_cells(drawn.row, drawn.col, size, grid),
-        distance.astype(np.float32),
-        (distance / ((tall + wide) / 2)).astype(np.int64),
+        (np.arange(grid[0]) + 0.5) * tall - (drawn.row + 0.5)[:, None],
+        (np.arange(grid[1]) + 0.5) * wide - (drawn.col + 0.5)[:, None],
+        (tall + wide) / 2,
     )
 
 
@@ -98,15 +122,36 @@ def scores(
         Stopped: `stop` said yes.
     """
     queries = torch.from_numpy(flat_cells(drawn.row, drawn.col, size, site.grid)).to(site.device)
+    sources = site.source_grid[0] * site.source_grid[1] if site.key is None else site.key.shape[-2]
+    step = max(1, BAND_BYTES // (4 * max(site.heads * sources, len(cells.majority))))
+    if step >= len(queries):
+        return _scores(site, queries, drawn.category, cells, len(drawn.counts), stop)
+    bands = [slice(first, first + step) for first in range(0, len(queries), step)]
+    found = [
+        _scores(site, queries[band], drawn.category[band], cells.of(band), len(drawn.counts), stop)
+        for band in bands
+    ]
+    return {name: np.concatenate([each[name] for each in found]) for name in OF_STAGES}
+
+
+def _scores(
+    site: Site,
+    queries: Int[Tensor, " p"],
+    category: np.ndarray,
+    cells: Cells,
+    classes: int,
+    stop: Callable[[], bool] | None,
+) -> dict[str, np.ndarray]:
+    """The same of so few pixels that their affinities fit."""
     weights = site.weights(queries)
     mean = weights.mean(dim=0)
     average, alike = _profiles(site, weights, stop)
     raw = site.over_pixels(mean)
     relative = raw / site.over_pixels(average[None]).clamp_min(TINY)
     mass = raw.cpu().numpy()
-    found = _areas(mass, relative.cpu().numpy(), alike.cpu().numpy(), drawn.category, cells)
-    found |= _masses(mass, drawn.category, cells, classes=len(drawn.counts))
-    p = len(drawn.row)
+    found = _areas(mass, relative.cpu().numpy(), alike.cpu().numpy(), category, cells)
+    found |= _masses(mass, category, cells, classes)
+    p = len(category)
     nothing = np.full(p, np.nan)
     read = mass / np.maximum(mass.sum(axis=1, keepdims=True), TINY)
     found["mean_distance"] = np.einsum("ps,ps->p", read, cells.distance)
@@ -114,7 +159,7 @@ def scores(
     shares = site.memory_shares(weights)
     found["memory_share"] = nothing if shares is None else shares.cpu().numpy()
     own = mean.cpu().numpy()
-    found["prototype_weight"] = own[np.arange(p), drawn.category] if site.prototypes else nothing
+    found["prototype_weight"] = own[np.arange(p), category] if site.prototypes else nothing
     return {name: found[name].astype(np.int16 if name == "leaks_to" else np.float32) for name in OF_STAGES}
 
 
@@ -146,12 +191,29 @@ def _centre_queries(site: Site) -> Int[Tensor, " s"]:
 def _areas(
     raw: np.ndarray, relative: np.ndarray, alike: np.ndarray, category: np.ndarray, cells: Cells
 ) -> dict[str, np.ndarray]:
-    """All seven areas."""
-    maps = np.stack([raw, relative, alike, -cells.distance])
-    positive, valid = cells.majority == category[:, None], cells.valid
-    areas = [*roc_areas(maps, positive, valid), *roc_areas(maps[:3], positive, valid, cells.ring)]
+    """All seven areas; each pixel's follow from its own row alone."""
+    p, s = relative.shape
+    step = max(
+        1, RANK_BYTES // (200 * s)
+    )  # four maps of 8-byte keys, and what sorting and counting them takes
+    parts = [
+        _areas_of(
+            raw[rows], relative[rows], alike[rows], category[rows], cells.of(rows) if step < p else cells
+        )
+        for rows in (slice(first, first + step) for first in range(0, p, step))
+    ]
+    areas = np.concatenate(parts, axis=1) if parts else np.empty((7, 0))
     names = ("auc", "auc_relative", "auc_profile", "auc_distance")
     return dict(zip((*names, *(f"{name}_rings" for name in names[:3])), areas, strict=True))
+
+
+def _areas_of(
+    raw: np.ndarray, relative: np.ndarray, alike: np.ndarray, category: np.ndarray, cells: Cells
+) -> np.ndarray:
+    """(7, p)."""
+    maps = np.stack([raw, relative, alike, -cells.distance])
+    positive, valid = cells.majority == category[:, None], cells.valid
+    return np.stack([*roc_areas(maps, positive, valid), *roc_areas(maps[:3], positive, valid, cells.ring)])
 
 
 def _masses(mass: np.ndarray, category: np.ndarray, cells: Cells, classes: int) -> dict[str, np.ndarray]:

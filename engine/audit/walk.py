@@ -111,7 +111,7 @@ def run(
         versions(),
     )
     said = time.monotonic()
-    with side_by_side(engine.device) as (submit, threads):
+    with side_by_side(engine.device, _first_size(dataset)) as (submit, threads):
         waiting: deque[Any] = deque()
         for place in [*range(settings.count), *[None] * threads]:
             if place is not None:
@@ -129,6 +129,15 @@ def run(
     if refine is not None:
         refine(audit)
     return audit
+
+
+def _first_size(dataset: Any) -> int:
+    """Pixels of the first image; 0 where it cannot be read, which its turn will tell."""
+    try:
+        height, width = dataset[0].labels.shape
+    except (LoupeError, OSError, ValueError):
+        return 0
+    return height * width
 
 
 def _settings(

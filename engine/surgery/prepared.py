@@ -25,7 +25,7 @@ from torch import Tensor
 from engine.checkpoints import state_hash
 from engine.decoders.decoder import Parts
 from engine.errors import LoupeError
-from engine.evaluation import LabelledImages, Progress
+from engine.evaluation import LabelledImages, Progress, at_once
 from engine.guidance import Guidance
 from engine.metrics import Counts, Truth
 from engine.resample import bilinear_labels
@@ -69,7 +69,7 @@ class Prepared:
     """The first `limit` images of a dataset, ready for many edits of one segmenter. Safe for many threads.
 
     Args:
-        batch: images at a time; by default what suits the device.
+        batch: images at a time, at most; by default what suits the device.
         budget: bytes of tensors that may be kept.
 
     Raises:
@@ -153,9 +153,11 @@ class Prepared:
             return group, kept
 
     def _next_samples(self) -> list[Any]:
-        """The images after those that are ready: of one size, at most `batch`."""
+        """The images after those that are ready: of one size, at most `batch`, and of large ones fewer."""
         first, found = self.done, []
         for index in range(first, min(first + self.batch, self.count)):
+            if found and len(found) == at_once(self.batch, found[0].image.shape, self.device):
+                break
             sample = self._ahead if self._ahead is not None and index == first else self.dataset[index]
             self._ahead = None
             if found and found[0].image.shape != sample.image.shape:

@@ -10,23 +10,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.resample import bilinear_labels, first_largest, linear_taps
+from engine.resample import bilinear_bands, bilinear_labels, first_largest, linear_taps
 from engine.shapes import Float, Integer
 
 MOST = 0.15  # of the pixels: above, labelling all is faster
 ROUNDING = 1e-3  # relative; margins are kept in fp16
 LEAST = 1e-4  # logits
-BAND = 64  # rows at a time
 
 
 def margins(logits: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b H W"]:
     """Largest minus second logit of every pixel, resized bilinearly; fp16."""
-    (r0, r1, rt), (c0, c1, ct) = (linear_taps(n, m) for n, m in zip(size, logits.shape[-2:], strict=True))
-    wide = torch.lerp(logits[..., c0], logits[..., c1], ct)
     found = torch.empty(len(logits), *size, dtype=torch.float16)
-    for top in range(0, size[0], BAND):
-        rows = slice(top, top + BAND)
-        values = torch.lerp(wide[:, :, r0[rows]], wide[:, :, r1[rows]], rt[rows, None])
+    for rows, values in bilinear_bands(logits, size):
         best, second = torch.maximum(values[:, 0], values[:, 1]), torch.minimum(values[:, 0], values[:, 1])
         for k in range(2, values.shape[1]):
             torch.maximum(second, torch.minimum(best, values[:, k]), out=second)

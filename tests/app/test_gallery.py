@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.gallery import Gallery, UnknownPicture, data_id
+from app.gallery import Gallery, UnknownPicture, data_id, long_side
 from engine.errors import LoupeError
 
 
@@ -120,3 +120,23 @@ def test_only_so_many_images_of_datasets_are_kept(gallery, monkeypatch):
     first, second, third = (gallery.get(data_id("scenes-val", str(1_000_000 + i))) for i in range(3))
     assert gallery.get(third.id) is third and gallery.get(second.id) is second
     assert gallery.get(first.id) is not first
+
+
+def test_how_large_a_picture_stays_is_a_setting(tmp_path, monkeypatch):
+    data = png(5, 1200)  # 1216 wide
+    assert Gallery(tmp_path).add(data, "x.png").image.size == (1011, 1024)
+    monkeypatch.delenv("LOUPE_LONG_SIDE", raising=False)
+    assert long_side() == 1024
+    for given, expected in (("1100", (1086, 1100)), ("0", (1200, 1216)), (" 4096 ", (1200, 1216))):
+        monkeypatch.setenv("LOUPE_LONG_SIDE", given)
+        picture = Gallery(tmp_path, long_side=long_side()).add(data, "x.png")
+        assert picture.image.size == expected and picture.image.reduced == (given == "1100")
+
+
+@pytest.mark.parametrize("given", ["31", "-5", "many", "1e3", "٣٠٠"])
+def test_a_setting_that_cannot_be_meant_is_one_sentence(monkeypatch, given):
+    monkeypatch.setenv("LOUPE_LONG_SIDE", given)
+    with pytest.raises(
+        LoupeError, match=r"LOUPE_LONG_SIDE is .*: it must be at least 32 pixels, or 0 for no limit"
+    ):
+        long_side()

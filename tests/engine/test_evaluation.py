@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from engine import metrics
+from engine import evaluation, metrics
 from engine.data.datasets import Sample
 from engine.errors import LoupeError
-from engine.evaluation import evaluate
+from engine.evaluation import at_once, evaluate
 from engine.segmenter import SegmenterSpec, build
 
 CLASSES = ("sky", "water", "grass")
@@ -108,3 +108,23 @@ def test_refusals():
     other.classes = ("sky", "water")
     with pytest.raises(LoupeError, match="3 categories that are not the 2"):
         evaluate(ReadsRed(), other)
+
+
+def test_large_images_go_in_small_groups_and_count_the_same(monkeypatch):
+    assert at_once(8, (256, 256), "cpu") == 8 and at_once(8, (512, 512), "cpu") == 4
+    assert at_once(8, (1024, 2048), "cpu") == 1 and at_once(16, (1024, 2048), "cuda") == 2
+    together = evaluate(ReadsRed(), Images())
+    sizes: list[int] = []
+    plain = evaluation.predict_labels
+    monkeypatch.setattr(
+        evaluation,
+        "predict_labels",
+        lambda s, images, *rest: sizes.append(len(images)) or plain(s, images, *rest),
+    )
+    monkeypatch.setattr(evaluation, "CPU_PIXELS", 2 * 64 * 96)
+    assert evaluate(ReadsRed(), Images()).json() == together.json()
+    assert sizes == [2, 1, 2]
+    sizes.clear()
+    monkeypatch.setattr(evaluation, "CPU_PIXELS", 64)
+    assert evaluate(ReadsRed(), Images()).json() == together.json()
+    assert sizes == [1] * 5

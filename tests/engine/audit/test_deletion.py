@@ -174,6 +174,22 @@ def test_influence_is_the_gradient_through_what_the_stage_reads(subject):
     assert float(found.max()) == pytest.approx(explicit, rel=5e-3) and explicit > 1e-6
 
 
+def test_influences_of_few_pixels_at_a_time_are_those_of_all(subject, monkeypatch):
+    decoder, base = subject
+    drawn, _ = pixels()
+    at = np.stack([drawn.row, drawn.col], axis=1).astype(np.int64)
+    category, asked = torch.arange(len(at)) % K, (decoder, base, decoder.parts(base), base[0].stages[1], at)
+    together = deletion.influences(*asked, category)
+    sizes: list[int] = []
+    whole = deletion._influences
+    monkeypatch.setattr(deletion, "_influences", lambda *given: sizes.append(len(given[4])) or whole(*given))
+    last = base.stages[-1]
+    monkeypatch.setattr(deletion, "GRADIENT_BYTES", 4 * 48 * last.out.shape[1] * math.prod(last.grid))
+    apart = deletion.influences(*asked, category)
+    assert sizes == [4, 2]
+    torch.testing.assert_close(apart, together)
+
+
 def as_double(value):
     """A trace in fp64."""
     if isinstance(value, torch.Tensor):

@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from engine.affinity import reading
+from engine.audit import scores as scoring
 from engine.audit.ranking import roc_areas
 from engine.audit.sample import draw
 from engine.audit.scores import cells_of, flat_cells, scores
@@ -123,6 +124,27 @@ def test_scores_are_those_of_the_side_panel_and_of_explicit_maps(kind):
             near = alike.numpy()[np.ix_(rows, cols)].ravel()[kept]
             if kind != "bilinear":  # there most are exactly 0, which rounding may not tell apart
                 assert found["auc_profile"][p] == pytest.approx(roc_auc_score(mine, near), abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["pixels", "memory"])
+def test_bands_of_pixels_score_as_all_of_them_together(kind, monkeypatch):
+    trace, truth = trace_of(kind), truth_map()
+    drawn = draw(truth, "a", 23, CLASSES, 0)
+    site = sites_of(trace)[trace.stages[-1].name]
+    cells = cells_of(truth, drawn, site.source_grid, CLASSES)
+    whole = scores(site, drawn, cells, SIZE)
+    rows: list[int] = []
+    explicit = scoring.roc_areas
+    monkeypatch.setattr(
+        scoring, "roc_areas", lambda maps, *rest: rows.append(maps.shape[1]) or explicit(maps, *rest)
+    )
+    sources = max(site.heads * trace.stages[-1].source_count, len(cells.majority))
+    monkeypatch.setattr(scoring, "BAND_BYTES", 5 * 4 * sources)
+    monkeypatch.setattr(scoring, "RANK_BYTES", 2 * 200 * len(cells.majority))
+    banded = scores(site, drawn, cells, SIZE)
+    assert set(rows) == {1, 2}  # bands of five pixels, ranked two at a time
+    for name, values in whole.items():
+        np.testing.assert_allclose(banded[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 def test_cells_of_many_pixels_are_those_of_one():
