@@ -19,6 +19,7 @@ from app.projections import Projections
 from app.routes import Store
 from app.surgery_walk import Walks
 from engine import Engine
+from engine.cache import host_budget
 from engine.influence import Influence
 from engine.trace import Trace
 
@@ -40,7 +41,9 @@ def gallery() -> Gallery:
 
 @cache
 def store() -> Store:
-    return Store()
+    """As large as the engine's cache, whose tensors it hands out: where there was room for fewer traces than a page shows, its
+    viewers would make each other's keys answer 410 in turn."""
+    return Store(host_budget())
 
 
 @cache

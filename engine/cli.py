@@ -196,7 +196,7 @@ def evaluate(
     ],
     data: Annotated[str, typer.Option(help="Name of a dataset.")] = "scenes-val",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Images at a time; large ones in smaller groups.")] = 8,
     window: Annotated[
         str,
         typer.Option(help="crop,stride of a sliding window in pixels, such as 768,512; empty: whole images."),

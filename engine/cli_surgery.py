@@ -104,8 +104,11 @@ def surgery(
         Path | None, typer.Option(help="With --matrix: folder of the model's atlas; data/atlas/… otherwise.")
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Images at a time; by default what suits the device.")
+        int | None, typer.Option(min=1, help="Images at a time, large ones fewer; by default what suits the device.")
     ] = None,
+    long_side: Annotated[
+        int, typer.Option(help="With --image: pixels that the long side may have; 0 for no limit.")
+    ] = 1024,
     device: Annotated[
         str, typer.Option(help="auto (cuda, else mps, else cpu), or a device's name.")
     ] = "auto",
@@ -146,7 +149,7 @@ def surgery(
             "device": str(engine.device),
         }
         if image is not None:
-            result["image"] = _on_image(engine, model, image, wanted, pixel, labels)
+            result["image"] = _on_image(engine, model, image, wanted, pixel, labels, long_side)
         if data is not None or matrix:
             result |= _over_data(
                 engine, model, wanted, data or DATA, limit, batch, (meaning, stage, atlas) if matrix else None
@@ -194,12 +197,18 @@ def _check(engine: Engine, model: str, edits: Sequence[Edit], over_data: bool) -
 
 
 def _on_image(
-    engine: Engine, model: str, image: Path, edits: Sequence[Edit], pixel: str | None, labels: Path | None
+    engine: Engine,
+    model: str,
+    image: Path,
+    edits: Sequence[Edit],
+    pixel: str | None,
+    labels: Path | None,
+    long_side: int,
 ) -> dict[str, Any]:
     from engine.images import cell
     from engine.surgery.on_image import on_image
 
-    loaded = engine.image(image)
+    loaded = engine.image(image, long_side or None)
     at = None if pixel is None else pixel_of(pixel)
     if at is not None:
         cell(*at, loaded.original_size, loaded.size)  # refused now, before the model is run

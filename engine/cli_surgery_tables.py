@@ -23,7 +23,9 @@ def print_surgery(found: dict[str, Any]) -> None:
 
 
 def _print_image(one: dict[str, Any]) -> None:
-    print(f"\n{one['name']}: {'; '.join(one['described'])}")
+    (height, width), whole = one["size"], one["original_size"]
+    reduced = f", reduced to {width}×{height}" if tuple(whole) != (height, width) else ""
+    print(f"\n{one['name']}{reduced}: {'; '.join(one['described'])}")
     again = ", ".join(one["recomputed"]) or "nothing: no update changed"
     print(f"computed anew: {again} ({figure(one['milliseconds'])} ms)")
     print(

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from engine import images
-from engine.cache import TieredCache, TierInfo
+from engine.cache import TieredCache, TierInfo, host_budget
 from engine.catalogue import ModelCard
 from engine.costs import Costs, costs
 from engine.edits import Edit, Oracle, Subject, check, edits_key, plan, subject_of
@@ -61,7 +61,7 @@ class Engine:
         device: "auto" (cuda, else mps, else cpu) or any torch device.
         precision: "fp32", or "bf16" (autocast; CUDA only). Affinities are computed in fp32 in either.
         device_bytes: of traces and pyramids on an accelerator.
-        host_bytes: of those in host memory.
+        host_bytes: of those in host memory; by default what `engine.cache.host_budget` says.
         model_bytes: of loaded models.
         models_dir: folder of checkpoints; default LOUPE_MODELS, else the shipped models and those that were added.
 
@@ -74,7 +74,7 @@ class Engine:
         device: str = "auto",
         precision: str = "fp32",
         device_bytes: int = 4 << 30,
-        host_bytes: int = 2 << 30,
+        host_bytes: int | None = None,
         model_bytes: int = 2 << 30,
         models_dir: str | Path | None = None,
     ) -> None:
@@ -90,7 +90,7 @@ class Engine:
         accelerator = self.device.type != "cpu"
         self._traces = TieredCache(
             device_bytes if accelerator else 0,
-            host_bytes,
+            host_budget() if host_bytes is None else host_bytes,
             to_host=lambda value: to_device(value, "cpu"),
             to_device=lambda value: to_device(value, self.device),
         )

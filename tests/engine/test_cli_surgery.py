@@ -64,6 +64,13 @@ def test_one_image_is_the_difference_of_two_traces(capsys):
     assert (found["model"], found["checkpoint"]) == ("cpt", engine.card("cpt").hash)
 
 
+def test_an_image_that_was_reduced_says_so(capsys):
+    found = said(capsys, *IMAGE, "--ablate", "tree", "--long-side", 128)["image"]
+    assert (found["size"], found["original_size"]) == ([128, 128], [256, 256])
+    assert cli.main([str(each) for each in ("surgery", *IMAGE, "--ablate", "tree", "--long-side", 128)]) == 0
+    assert "000.png, reduced to 128×128: " in capsys.readouterr().out
+
+
 def test_flags_become_edits_and_a_file_that_is_read_again(capsys, tmp_path):
     file, again = tmp_path / "edits.json", tmp_path / "again.json"
     flags = ("--ablate", "tree", "--meaning", "zero", "--stage", "stride8", "--replace", "sky=memory")

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from engine import Engine, LoupeError
+from engine import Engine, LoupeError, cache
 from engine.checkpoints import load, save
 from engine.segmenter import SegmenterSpec, build
 from engine.turns import CLICK, JOB, Turns
@@ -363,3 +363,23 @@ def test_state_and_statistics_of_a_trace_survive_the_move_to_another_device(engi
     moved = to_device(trace, "cpu")
     assert torch.equal(moved.stages[1].affinity(0, 1), trace.stages[1].affinity(0, 1))
     assert tensor_bytes(trace) > trace.logits.nbytes
+
+
+def test_host_memory_has_room_for_a_quarter_of_what_the_process_may_have(monkeypatch, tmp_path):
+    machine = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 24 << 18}  # 24 GiB
+    monkeypatch.setattr(cache.os, "sysconf", lambda name: machine[name])
+    group = tmp_path / "memory.max"
+    monkeypatch.setattr(cache, "_GROUPS", (group,))
+    assert cache.host_budget() == 6 << 30
+    for said, expected in (
+        ("max", 6 << 30),
+        (str(12 << 30), 3 << 30),
+        (str(1 << 30), 2 << 30),
+        (str(1 << 62), 6 << 30),
+    ):
+        group.write_text(f"{said}\n")
+        assert cache.host_budget() == expected
+    machine["SC_PHYS_PAGES"] = 512 << 18
+    assert cache.host_budget() == 8 << 30
+    monkeypatch.delattr(cache.os, "sysconf")
+    assert cache.host_budget() == 2 << 30
