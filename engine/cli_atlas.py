@@ -27,7 +27,8 @@ def atlas(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Images at a time, large ones fewer; by default what suits the device.")
+        int | None,
+        typer.Option(min=1, help="Images at a time, large ones fewer; by default what suits the device."),
     ] = None,
     rows: Annotated[
         int | None,

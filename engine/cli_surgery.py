@@ -104,7 +104,8 @@ def surgery(
         Path | None, typer.Option(help="With --matrix: folder of the model's atlas; data/atlas/… otherwise.")
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Images at a time, large ones fewer; by default what suits the device.")
+        int | None,
+        typer.Option(min=1, help="Images at a time, large ones fewer; by default what suits the device."),
     ] = None,
     long_side: Annotated[
         int, typer.Option(help="With --image: pixels that the long side may have; 0 for no limit.")

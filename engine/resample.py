@@ -14,6 +14,8 @@ from torch import Tensor
 
 from engine.shapes import Float, Integer
 
+MANY = 64  # categories
+
 
 def linear_taps(n_out: int, n_in: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
     """The two inputs (i0, i1), each (n_out,) int64, and the weight t (n_out,) fp32 of the second."""
@@ -99,9 +101,13 @@ def bilinear_bands(
 
 
 def first_largest(values: Float[Tensor, "b k h w"]) -> Integer[Tensor, "b h w"]:
-    """argmax over k, the first of equals. On a CPU torch's own walks memory across the grain, many times slower."""
+    """argmax over k, the first of equals. On a CPU torch's own walks memory across the grain, many times slower for few
+    categories; for many, what the threads of so many small steps wait for each other, on a busy machine, takes longer.
+    """
     if values.device.type != "cpu":
         return values.argmax(dim=1)
+    if values.shape[1] > MANY:
+        return values.max(dim=1).indices
     best = values[:, 0].clone()
     index = torch.zeros(best.shape, dtype=torch.int16)
     for k in range(1, values.shape[1]):
