@@ -42,10 +42,9 @@ class Build:
             text=True,
         )
         self._last_words = ""
-        threads = [threading.Thread(target=one, daemon=True) for one in (self._listen, self._overhear)]
-        for thread in threads:
+        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._listen, self._overhear)]
+        for thread in reversed(self._threads):  # the listener waits for the other's last words
             thread.start()
-        self._threads = threads
 
     @property
     def running(self) -> bool:
