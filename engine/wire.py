@@ -136,8 +136,11 @@ def extra_tensors(stage: Stage, limit: int = STAGE_BYTES) -> bytes:
     parts, total = [], torch.zeros_like(bias)
     for block in query.split(rows, dim=-2):
         scores = block @ key.transpose(-1, -2) + bias[:, None, :]
-        parts.append(scores.logsumexp(dim=-1))
-        total += (scores - parts[-1][..., None]).exp().sum(dim=-2)
+        most = scores.amax(dim=-1, keepdim=True)
+        scores = scores.sub_(most).exp_()  # once, in place: on large grids this is what takes long
+        whole = scores.sum(dim=-1)
+        parts.append(most[..., 0] + whole.log())
+        total += torch.einsum("nq,nqm->nm", whole.reciprocal(), scores)
     return _bytes(
         {"normaliser": torch.cat(parts, dim=-1), "mean": total / query.shape[-2]}, {"name": stage.name}
     )
