@@ -5,6 +5,12 @@ from __future__ import annotations
 import math
 import re
 from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.catalogue import ModelCard
 
 DASH = "–"
 
@@ -53,3 +59,20 @@ def html(text: object) -> str:
 def markdown(text: object) -> str:
     """Escaped for Streamlit's markdown."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>$~:&^" else c for c in str(text))
+
+
+def measured_on(cards: Iterable[ModelCard]) -> str:
+    """What the checkpoints' mIoU was measured on: "on scenes-val, one training seed"; "" where none of them has an mIoU."""
+    found: dict[str, list[str]] = {}
+    for card in cards:
+        if card.mIoU is not None:
+            on = card.provenance.get("data")
+            found.setdefault(on if isinstance(on, str) else "a split that it does not name", []).append(
+                card.id
+            )
+    if not found:
+        return ""
+    if len(found) == 1:
+        return f"on {next(iter(found))}, one training seed"
+    each = ", ".join(f"{' and '.join(ids)} on {on}" for on, ids in found.items())
+    return f"not on the same images: {each}"

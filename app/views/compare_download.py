@@ -13,8 +13,8 @@ from app.figures_compare import Row, Viewer
 from app.views import compare_numbers as numbers
 from app.views.compare_differences import ranking
 from app.views.compare_sides import Look, Side
-from app.views.compare_words import QUESTION, VALIDATION, figure_caption, models_of, provenance
-from app.words import number, size
+from app.views.compare_words import QUESTION, figure_caption, measured, models_of, provenance
+from app.words import measured_on, number, size
 from engine import LoupeError
 from engine.images import cell as cell_of
 from engine.influence import Influence
@@ -158,15 +158,16 @@ def viewers(kind: str, look: Look) -> bytes:
 
 def cost(kind: str, look: Look) -> bytes:
     at = size(look.picture.image.size)
-    caption = f"mIoU: {VALIDATION}. GMACs of one pass at {at}, torch's counter. Filled: {', '.join(s.id for s in look.sides)}."
     known = numbers.points(look)
+    on = measured_on(numbers.drawn_cards(look, known).values())
+    caption = f"mIoU: {on}. GMACs of one pass at {at}, torch's counter. Filled: {', '.join(s.id for s in look.sides)}."
     return figures_compare.draw(lambda: figures_compare.cost_figure(known, caption), kind)
 
 
 def categories(kind: str, look: Look) -> bytes:
     rows = numbers.category_ious(look)
     caption = (
-        f"IoU by category, {VALIDATION}; largest difference between the models first. {models_of(look)}."
+        f"IoU by category, {measured(look)}; largest difference between the models first. {models_of(look)}."
     )
     return figures_compare.draw(lambda: figures_compare.bars_figure(rows, look.marks, caption), kind)
 

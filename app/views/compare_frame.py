@@ -11,7 +11,7 @@ from app.selection import COMPARE
 from app.views import compare_download as download
 from app.views import inspect_frame
 from app.views.compare_sides import MOST, Look
-from app.views.compare_words import HELP, QUESTION, VALIDATION, about, names_sentence
+from app.views.compare_words import HELP, QUESTION, about, measured, names_sentence
 from app.words import html
 
 about_names = names_sentence
@@ -41,7 +41,7 @@ def sidebar(look: Look) -> None:
         **state.bound("models", list(selection.models), take),
     )
     lines = "<br>".join(about(side) for side in look.sides)
-    st.html(f'<p class="lp-note">{lines}<br>{html(f"mIoU: {VALIDATION}")}</p>')
+    st.html(f'<p class="lp-note">{lines}<br>{html(f"mIoU: {measured(look)}")}</p>')
 
 
 def header(look: Look) -> None:

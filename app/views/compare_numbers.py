@@ -11,8 +11,8 @@ from app import charts_compare, comparison, process, state
 from app.charts_compare import ModelPoint
 from app.jobs import Job
 from app.views.compare_sides import Look, Side
-from app.views.compare_words import VALIDATION
-from app.words import DASH, html, markdown, number, percent, size
+from app.views.compare_words import measured
+from app.words import DASH, html, markdown, measured_on, number, percent, size
 from engine import metrics
 from engine.costs import Costs
 from engine.runtime import ModelCard
@@ -132,10 +132,10 @@ def rows(look: Look) -> list[tuple[str, str, list[float | None], str]]:
     costs = [costs_of(side.card, look) for side in sides]
     at = size(look.picture.image.size)
     found: list[tuple[str, str, list[float | None], str]] = [
-        ("mIoU", f"Over the categories, {VALIDATION}.", [s.card.mIoU for s in sides], "%"),
+        ("mIoU", f"Over the categories, {measured(look)}.", [s.card.mIoU for s in sides], "%"),
         (
             "boundary IoU",
-            f"Inner bands of 2 % of the diagonal, {VALIDATION}.",
+            f"Inner bands of 2 % of the diagonal, {measured(look)}.",
             [s.card.boundary_IoU for s in sides],
             "%",
         ),
@@ -181,7 +181,7 @@ def table(look: Look) -> str:
         )
     device = process.engine().device
     note = (
-        f"mIoU and boundary IoU: {VALIDATION}; differences of a few tenths say nothing. Time and memory: one image, measured "
+        f"mIoU and boundary IoU: {measured(look)}; differences of a few tenths say nothing. Time and memory: one image, measured "
         f"here ({device}, {process.engine().precision})."
     )
     return (
@@ -215,6 +215,12 @@ def points(look: Look) -> list[ModelPoint]:
     return found
 
 
+def drawn_cards(look: Look, known: list[ModelPoint]) -> dict[str, ModelCard]:
+    """The cards of the models that the chart of accuracy against cost shows."""
+    names = {point.name for point in known}
+    return {name: card for name, card in _cards(look).items() if name in names}
+
+
 def _scatter(look: Look) -> None:
     known = points(look)
     st.html("<h4 class='lp-h4'>Accuracy against cost</h4>")
@@ -226,8 +232,8 @@ def _scatter(look: Look) -> None:
     st.plotly_chart(
         charts_compare.scatter(known), key="scatter", config=charts_compare.CONFIG, theme="streamlit"
     )
-    said = f"Filled: shown above. mIoU: {VALIDATION}; GMACs of one pass at {size(look.picture.image.size)}."
-    drawn = {name: card for name, card in _cards(look).items() if name in {point.name for point in known}}
+    drawn = drawn_cards(look, known)
+    said = f"Filled: shown above. mIoU: {measured_on(drawn.values())}; GMACs of one pass at {size(look.picture.image.size)}."
     if comparison.trained_apart({name: card.provenance for name, card in drawn.items()}):
         said += " Not all of these were trained alike."
     st.html(f'<p class="lp-note">{html(said)}</p>')
@@ -263,7 +269,7 @@ def _categories(look: Look) -> None:
     chart = charts_compare.category_bars(known, look.marks)
     st.plotly_chart(chart, key="categories", config=charts_compare.CONFIG, theme="streamlit")
     st.html(
-        f'<p class="lp-note">Largest difference between the models first. {html(VALIDATION.capitalize())}.</p>'
+        f'<p class="lp-note">Largest difference between the models first. IoU: {html(measured(look))}.</p>'
     )
 
 

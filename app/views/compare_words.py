@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.selection import RINGS
-from app.words import html, number, size
+from app.words import html, measured_on, number, size
 
 if TYPE_CHECKING:
     from app.views.compare_sides import Look, Side
 
 QUESTION = "Which decoder looks where, and does it pay?"
-VALIDATION = "validation scenes, one training seed"
 
 HELP = r"""
 All viewers show one quantity, **× uniform**, on one logarithmic scale: how many times more a cell counts than if all cells of
@@ -41,7 +40,7 @@ decoder reads (f3 is stride 32, f0 stride 4; what flows through the others does 
 - The two readings differ in kind: an affinity is a weight inside one stage; an influence follows one decision through the whole
   decoder, to first order. Neither says what would happen if something were removed.
 - Bilinear reads four cells with fixed weights: on a linear scale they would blacken all others.
-- Figures over the validation scenes come from one training seed: take differences of a few tenths for nothing.
+- Figures over a dataset come from one training seed: take differences of a few tenths for nothing.
 """
 
 
@@ -89,6 +88,11 @@ def about(side: Side) -> str:
     if card.mIoU is not None:
         parts.append(f"mIoU {number(card.mIoU)}\u2009%")
     return f"<b>{html(card.id)}</b> {' · '.join(parts)} · {card.hash[:8]}"
+
+
+def measured(look: Look) -> str:
+    """What the shown models' mIoU was measured on, or that none of them says one."""
+    return measured_on(side.card for side in look.sides) or "not measured"
 
 
 def names_sentence(look: Look) -> str:

@@ -10,7 +10,7 @@ from app.selection import Selection
 from app.views import inspect_download as download
 from app.views.inspect_words import HELP, QUESTION
 from app.views.picker import thumbnails
-from app.words import html, number, size
+from app.words import html, measured_on, number, size
 from engine import LoupeError
 from engine.runtime import ModelCard
 from engine.trace import Trace
@@ -74,7 +74,7 @@ def about(card: ModelCard) -> str:
     parts = [f"{number(card.parameters / 1e6)} M parameters"]
     if card.mIoU is not None:
         parts.append(
-            f"mIoU {number(card.mIoU)}\u2009% <abbr title='On the validation scenes'>one training seed</abbr>"
+            f"mIoU {number(card.mIoU)}\u2009% <abbr title='Measured {html(measured_on([card]))}'>one training seed</abbr>"
         )
     return f"{' · '.join(parts)}<br>{html(card.backbone)} · {card.hash[:8]}"
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from app.words import html, markdown, number, percent
+from app.words import html, markdown, measured_on, number, percent
+from engine.catalogue import ModelCard
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,28 @@ def test_shares_as_percent():
 def test_other_peoples_text_is_escaped():
     assert html('<b a="1">') == "&lt;b a=&quot;1&quot;&gt;"
     assert markdown("a*b_[c](d)") == r"a\*b\_\[c\]\(d\)"
+
+
+def test_what_an_accuracy_was_measured_on() -> None:
+    def card(name: str, miou: float | None, **provenance: str) -> ModelCard:
+        return ModelCard(
+            name,
+            name,
+            "cpt",
+            None,
+            "b",
+            ("cat",),
+            1,
+            miou,
+            None,
+            None,
+            Path(name),
+            "0" * 64,
+            dict(provenance),
+        )
+
+    scenes, pets = card("a", 80.0, data="scenes-val"), card("b", 70.0, data="pets-val")
+    assert measured_on([scenes, scenes]) == "on scenes-val, one training seed"
+    assert measured_on([scenes, pets]) == "not on the same images: a on scenes-val, b on pets-val"
+    assert measured_on([card("c", None, data="scenes-val")]) == ""
+    assert "does not name" in measured_on([card("d", 60.0)])
