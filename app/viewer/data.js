@@ -11,6 +11,7 @@ export class Data {
     this.given = given;
     this.base = base;
     this.progress = progress;
+    this.waits = new Map(); // what is being waited for, by name: several things may be at once
     this.stages = {};
     this.maps = null;
     this.grids = new Map();
@@ -30,12 +31,36 @@ export class Data {
     return this.given.classes;
   }
 
+  /** Says what is waited for under this name (null: no more). The newest that is still waited for is shown. */
+  waiting(name, text, part = null, button = null) {
+    if (text === null || part === 1) this.waits.delete(name);
+    else this.waits.set(name, [text, part, button]);
+    this.progress(...([...this.waits.values()].at(-1) ?? [null]));
+  }
+
+  /** The engine's answer to something that may take long: it says for how long already, and how to stop it. */
+  async slowly(words, address, { signal, stop }) {
+    const began = performance.now();
+    const say = () => {
+      const seconds = Math.floor((performance.now() - began) / 1000);
+      this.waiting("engine", `${words}${seconds > 1 ? ` · ${seconds} s` : ""}`, null, { text: "Stop", act: stop });
+    };
+    say();
+    const clock = setInterval(say, 1000);
+    try {
+      return await load(this.url(address), this, undefined, { signal });
+    } finally {
+      clearInterval(clock);
+      this.waiting("engine", null);
+    }
+  }
+
   async stage(name) {
     const url = this.url(this.given.tensors[name]);
     const about = this.given.stages.find((stage) => stage.name === name);
     const words = `fetching the ${about.sources === "bilinear" ? "weights" : "affinities"} of ${name}`;
-    const stage = await load(url, this, prepareStage, { progress: (part) => this.progress(words, part) });
-    this.progress(null);
+    const stage = await load(url, this, prepareStage, { progress: (part) => this.waiting(name, words, part) });
+    this.waiting(name, null);
     return (this.stages[name] = stage);
   }
 
@@ -45,31 +70,22 @@ export class Data {
   }
 
   /** Normalisers and average affinity of a stage, from the engine. `stop` is offered as a button, `signal` ends the wait. */
-  async extras(name, { signal, stop }) {
+  async extras(name, options) {
     const { Q, m } = this.stages[name];
-    this.progress(`the engine sums up ${Q} × ${m} affinities at ${name}`, null, { text: "Stop", act: stop });
-    try {
-      addExtras(this.stages[name], await load(this.url(`${this.given.tensors[name]}/extras`), this, undefined, { signal }));
-    } finally {
-      this.progress(null);
-    }
+    const words = `the engine sums up ${Q} × ${m} affinities at ${name}`;
+    addExtras(this.stages[name], await this.slowly(words, `${this.given.tensors[name]}/extras`, options));
   }
 
   /** Similarity of affinity profiles, of one head or "mean", from the engine: kept for the last pixel asked for. */
-  async alike(name, pixel, head, { signal, stop }) {
+  async alike(name, pixel, head, options) {
     const [h, w] = this.stages[name].grid;
     const cell = [cellOf(pixel[0], this.original[0], h), cellOf(pixel[1], this.original[1], w)];
     const key = `${name} ${cell} ${head}`;
     if (this.remote?.key === key) return this.remote;
-    this.progress(`the engine compares ${h * w} affinity profiles at ${name}`, null, { text: "Stop", act: stop });
-    try {
-      const path = `${this.given.tensors[name]}/alike?row=${cell[0]}&col=${cell[1]}&head=${head}&viewer=${this.name}`;
-      const { tensors } = await load(this.url(path), this, undefined, { signal });
-      this.remote = { key, values: single(tensors.alike) };
-      return this.remote;
-    } finally {
-      this.progress(null);
-    }
+    const path = `${this.given.tensors[name]}/alike?row=${cell[0]}&col=${cell[1]}&head=${head}&viewer=${this.name}`;
+    const { tensors } = await this.slowly(`the engine compares ${h * w} affinity profiles at ${name}`, path, options);
+    this.remote = { key, values: single(tensors.alike) };
+    return this.remote;
   }
 
   /** The similarity at hand for this pixel and head, or null. */

@@ -80,7 +80,8 @@ class Viewer extends Board {
 
   open(given) {
     const before = this.data;
-    this.data = new Data(given, this.base, (text, part, stop) => this.waiting(text, part, stop));
+    const data = new Data(given, this.base, (...said) => data === this.data && this.waiting(...said));
+    this.data = data;
     this.hover = this.cursor = this.preview = null;
     delete this.root.dataset.ready;
     delete this.root.dataset.loaded;
@@ -114,15 +115,15 @@ class Viewer extends Board {
   failed(error, data, retry = () => this.fetchAll(data)) {
     if (data !== this.data || error.name === "AbortError") return;
     if (error instanceof Expired) {
-      this.waiting("the server let these tensors go; a new trace is being made", null);
+      data.waiting("failed", "the server let these tensors go; a new trace is being made", null);
       this.component.setTriggerValue("expired", this.data.given.tensors[this.state.view.stage] ?? true);
       this.key = null; // the next data opens anew even if the addresses are the same
       return;
     }
-    this.waiting(`The affinities could not be fetched: ${error.message}`, null, {
+    data.waiting("failed", `The affinities could not be fetched: ${error.message}`, null, {
       text: "Try again",
       act: () => {
-        this.waiting(null);
+        data.waiting("failed", null);
         retry();
       },
     });

@@ -197,7 +197,7 @@ export class Painter {
   say(text, button = null) {
     if (text === null && !this.said) return;
     this.said = text !== null;
-    this.viewer.waiting(text, null, button);
+    this.viewer.data.waiting("said", text, null, button);
   }
 
   fetch(need, stage, pixel, head) {

@@ -382,6 +382,18 @@ def test_what_takes_the_engine_long_can_be_stopped_and_resumed(viewer):
     viewer.page.wait_for_selector(".wait", state="hidden")
 
 
+def test_of_several_things_waited_for_the_newest_is_said_until_none_is_left(viewer):
+    viewer.open()
+    said = viewer.page.evaluate(
+        "async () => { const { Data } = await import(modules + 'data.js'); const said = [];"
+        "const data = new Data(given, location.href, (text) => said.push(text));"
+        "for (const [name, text, part] of [['stride4', 'fetching', 0.5], ['engine', 'summing'], ['stride4', 'fetching', 0.9],"
+        "['stride4', null], ['stride8', 'fetching', 0.2], ['stride8', 'fetching', 1], ['engine', null]])"
+        "data.waiting(name, text, part); return said; }"
+    )
+    assert said == ["fetching", "summing", "summing", "summing", "fetching", "summing", None]
+
+
 def test_a_tap_pins(browser, harness):
     context = browser.new_context(viewport={"width": 420, "height": 900}, has_touch=True)
     viewer = Viewer(context.new_page(), harness).open()
