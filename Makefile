@@ -2,6 +2,8 @@
 # make test   install what is missing, then run every test      (ARGS="-k affinity" for a few)
 # make lint   formatting, ruff, types, the direction of imports
 # make bench  speed and memory as a table with ratios           (ARGS="--only hover")
+# make fuzz   hostile input for every reader, counted           (ARGS="--seconds 60 --only image")
+# make audit  known vulnerabilities of the pinned packages      (needs the network)
 # make format let ruff rewrite the files
 #
 # Needs Python 3.11 or newer and nothing else. Everything lands in .venv; stamps in there make each command start at once
@@ -11,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test lint format bench clean
+.PHONY: help app test lint format bench fuzz audit clean
 
 # the interpreter that .venv is made with: the first of these that is new enough, unless PYTHON names one
 PYTHON ?=
@@ -27,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 app: .venv/.app-ready
 	@echo "Loupe: http://$(HOST):$(PORT)  (Ctrl-C stops it)"
@@ -49,6 +51,14 @@ format: .venv/.test-ready
 
 bench: .venv/.test-ready
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+fuzz: .venv/.test-ready
+	$(BIN)/python -W ignore -m tests.fuzz $(ARGS)
+
+# In an environment of its own: it must not change what it looks at.
+audit: .venv/.made
+	@test -x .venv/audit/bin/pip-audit || { $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit==2.9.0; }
+	.venv/audit/bin/pip-audit --requirement requirements.txt $(ARGS)
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
 WIDTH = 7.2  # inches: two columns of a journal page
 PICTURE = 2.3  # inches across one picture
@@ -27,6 +27,7 @@ MARGIN = 0.06
 BARS = ("what the pixel reads: weight, mean", "over heads · share of the update")
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
+    "text.parse_math": False,  # names are other people's text, and may hold dollar signs
     "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
     "font.size": 7.5,
     "axes.linewidth": 0.6,
@@ -274,6 +275,12 @@ def legend_onto(axes, norm: Normalize, sheet: Sheet) -> None:
     axes.set_yticks([])
     axes.tick_params(length=2, width=0.5, labelsize=6, pad=1.5)
     axes.set_xlabel(sheet.unit, fontsize=6.5, labelpad=1.5)
+
+
+def plain_logarithm(axis: Any) -> None:
+    """A logarithmic axis labelled in plain digits, since formulas are not read (STYLE)."""
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def outline_onto(axes, labels: np.ndarray, colour: str) -> None:

@@ -159,10 +159,12 @@ def _angles(axes, sheet: TokenSheet) -> None:
     axes.set_xlabel("angle to the token, degrees", fontsize=6.5, labelpad=2)
     for name in ("top", "right", "left"):
         axes.spines[name].set_visible(False)
-    axes.legend(
+    legend = axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.42 / max(1e-6, 0.2 * len(places))), ncols=3, fontsize=6,
         frameon=False, handletextpad=0.2, columnspacing=1,
     )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(True)  # symbols of ours, not names
 
 
 def gradient_figure(sheet: GradientSheet) -> Figure:
@@ -177,6 +179,7 @@ def gradient_figure(sheet: GradientSheet) -> Figure:
         axes.set_ylim(count - 0.5, -0.5)
         if column < 2:
             axes.set_xscale("log")
+            figures.plain_logarithm(axes.xaxis)
             axes.set_xlim(10.0**low_power, 10.0**high_power)
         else:
             axes.set_xlim(-1, 1)
@@ -188,7 +191,7 @@ def gradient_figure(sheet: GradientSheet) -> Figure:
         )
         axes.tick_params(length=0, labelsize=6)
         axes.tick_params(axis="x", length=2, width=0.5)
-        axes.set_title(title, fontsize=7, pad=3)
+        axes.set_title(title, fontsize=7, pad=3, parse_math=True)  # ours, not a name
         for name in ("top", "right", "left"):
             axes.spines[name].set_visible(False)
     return page.figure

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch as Box
 from matplotlib.patches import Rectangle
 
-from app.figures import MARGIN, STYLE, WIDTH, drawing, render
+from app.figures import MARGIN, STYLE, WIDTH, drawing, plain_logarithm, render
 from app.figures_guidance import DIVERGING
 from app.figures_page import FAINT, INK, SOFT, Page, printed
 from app.figures_prototypes_pictures import patch_figure, time_figure
@@ -118,6 +118,7 @@ def chart_figure(sheet: ChartSheet) -> Figure:
     axes = page.axes(MARGIN + names, 0.3, WIDTH - names - further - 2 * MARGIN - 0.1, high)
     if sheet.log:
         axes.set_xscale("log")
+        plain_logarithm(axes.xaxis)
     axes.set_xlim(sheet.low, sheet.high)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     for place, (row, text) in enumerate(lines):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from app.figures import MARGIN, WIDTH
+from app.figures import MARGIN, WIDTH, plain_logarithm
 from app.figures_page import INK, SOFT, Page
 from app.patches import Cutout, painted
 from app.sheets_prototypes import PatchSheet, TimeSheet
@@ -91,6 +91,7 @@ def patch_figure(sheet: PatchSheet) -> Figure:
     norm = LogNorm(1, sheet.top)
     edges = np.geomspace(1, sheet.top, 257)
     bar.set_xscale("log")
+    plain_logarithm(bar.xaxis)
     bar.pcolormesh(
         edges,
         [0, 1],

@@ -31,6 +31,10 @@ from engine.images import LONG_SIDE, MIN_SIDE, LoadedImage, load_image, photogra
 ID_LENGTH = 16
 THUMBNAIL = 72  # pixels, square
 UPLOAD_BYTES = 192 * 2**20  # decoded pixels of uploads kept in this process
+UPLOADS = 256  # of them at most: small ones cost more than their pixels
+DECODING = threading.BoundedSemaphore(
+    2
+)  # uploads that are decoded at once: each may take some hundred MB meanwhile
 DATA = "data-"  # begins the id of a dataset's image
 KEPT = 64  # images of datasets kept in this process: they are quickly had again
 
@@ -122,13 +126,14 @@ class Gallery:
     def add(self, data: bytes, name: str) -> Picture:
         """Keeps an uploaded file; the least recently used ones go when there is no room. Raises ImageError."""
         samples = {picture.id: picture for picture in self.samples()}
-        picture = _picture(data, name, "upload", self._long_side)
+        with DECODING:
+            picture = _picture(data, name, "upload", self._long_side)
         if picture.id in samples:
             return samples[picture.id]
         with self._lock:
             self._uploads[picture.id] = picture
             self._uploads.move_to_end(picture.id)
-            while (
+            while len(self._uploads) > UPLOADS or (
                 len(self._uploads) > 1
                 and sum(p.image.pixels.nbytes for p in self._uploads.values()) > self._limit
             ):

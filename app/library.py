@@ -45,6 +45,11 @@ class Work:
     stop: Callable[[], None] | None
 
 
+def locked() -> bool:
+    """LOUPE_LOCKED=1: visitors look, and change nothing that others see: no model added, renamed or removed, no cache cleared."""
+    return os.environ.get("LOUPE_LOCKED") == "1"
+
+
 def in_memory(engine: Engine, served: Held, plots: Held) -> list[Place]:
     """Caches of this process."""
     info = engine.cache_info()

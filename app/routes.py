@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
@@ -117,6 +118,8 @@ def routes(
         return _answer(store, request, lambda entry, asked: _influence(entry, asked, ask))
 
     def plot(request: Request) -> Response:
+        if refusal := _foreign(request):
+            return refusal
         body = plots.get(request.path_params["key"]) if plots is not None else None
         if body is None:
             return PlainTextResponse("these points are no longer held: ask for them again", 410, headers=GONE)
@@ -136,7 +139,22 @@ def routes(
     ]
 
 
+def _foreign(request: Request) -> Response | None:
+    """The refusal of what another site's page asks for; None for our own pages.
+
+    Browsers say where a request comes from (Sec-Fetch-Site, on https and on localhost; Origin where scripts of others ask). What
+    says nothing is no browser, or an old one: for those the key must do.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    theirs = site not in (None, "same-origin", "none")
+    if origin is not None and site is None:
+        theirs = urlsplit(origin).netloc != request.headers.get("host")
+    return PlainTextResponse("only the app's own pages are answered", 403, headers=GONE) if theirs else None
+
+
 def _answer(store: Store, request: Request, make, media_type: str = "application/octet-stream") -> Response:
+    if refusal := _foreign(request):
+        return refusal
     entry = store.get(request.path_params["key"])
     if entry is None:
         return PlainTextResponse("these tensors are no longer held: ask for a new trace", 410, headers=GONE)

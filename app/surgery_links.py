@@ -208,13 +208,20 @@ def vector_of(data: bytes, name: str) -> tuple[float, ...]:
             values = np.asarray(json.loads(data), dtype=np.float64)
         else:
             values = np.asarray(data.decode("utf-8").replace(",", " ").split(), dtype=np.float64)
-        flat = np.asarray(values, dtype=np.float64).ravel()
-    except (ValueError, TypeError, EOFError, RecursionError, UnicodeDecodeError) as error:
+        if values.dtype.kind not in "biuf":
+            raise TypeError("numbers have another type")
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # what single precision cannot hold is refused below
+            flat = np.asarray(values, dtype=np.float32).ravel()
+    except (
+        Exception
+    ) as error:  # a damaged header makes numpy's reader raise nearly anything, or ask for terabytes
         raise LoupeError(f"{name}: it holds no list of numbers") from error
     if not flat.size or not np.isfinite(flat).all():
         raise LoupeError(
-            f"{name}: it holds {'no numbers' if not flat.size else 'values that are not finite'}"
+            f"{name}: it holds {'no numbers' if not flat.size else 'values that are not finite in single precision'}"
         )
     if 4 * flat.size > LARGEST:
         raise LoupeError(f"{name}: {flat.size} numbers are more than a vector may have")
-    return tuple(flat.astype(np.float32).astype(float).tolist())
+    return tuple(flat.astype(float).tolist())

@@ -57,8 +57,10 @@ def html(text: object) -> str:
 
 
 def markdown(text: object) -> str:
-    """Escaped for Streamlit's markdown."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>$~:&^" else c for c in str(text))
+    """Escaped for Streamlit's markdown: no emphasis, formula, colour, picture or link, not even of what looks like an address."""
+    escaped = "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>$~:&^" else c for c in str(text))
+    # Addresses become links after escapes are resolved: a word joiner, which is not seen, keeps them apart.
+    return re.sub(r"(?i)(https?|www)(?=\\[:.])|(?<=@)", lambda found: f"{found[0]}\u2060", escaped)
 
 
 def measured_on(cards: Iterable[ModelCard]) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from engine.errors import LoupeError
 from engine.mmseg import import_checkpoint
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
+MOST = 100  # models in the folder
+SPARE = 1 << 30  # bytes that stay free on its disk
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -57,6 +60,7 @@ def add(
     target = _target(
         folder, name or re.sub(r"[^A-Za-z0-9._-]+", "-", Path(given).stem).strip("-.") or "model"
     )
+    _room(folder, len(content))
     with _aside(folder, suffix) as upload:
         upload.write_bytes(content)
         if suffix == ".safetensors" and checkpoints.is_ours(upload):
@@ -125,6 +129,16 @@ def _target(folder: Path, name: str) -> Path:
     if target.exists():
         raise LoupeError(f"there is a model {name} already: choose another name")
     return target
+
+
+def _room(folder: Path, size: int) -> None:
+    """Raises LoupeError where the folder is full. Twice the size: a file is there beside what is made of it."""
+    if not folder.is_dir():
+        return
+    if sum(1 for _ in folder.glob("*.safetensors")) >= MOST:
+        raise LoupeError(f"{folder} holds {MOST} models already: remove one first")
+    if shutil.disk_usage(folder).free < 2 * size + SPARE:
+        raise LoupeError(f"the disk of {folder} is nearly full: no model was added")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from engine.segmenter import Segmenter, SegmenterSpec, build
 
 FORMAT = "loupe-1"
 BACKBONE_FORMAT = "loupe-backbone-1"
+Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
     """
     path = Path(path)
     header = read_header(path)
+    _compare(_promised(header.spec, path), _shapes(path), path)
     segmenter = build(header.spec)
     _fit(segmenter, path)
     return Checkpoint(
@@ -171,19 +173,48 @@ def _fit(module: nn.Module, path: Path) -> None:
         weights = load_file(path, device="cpu")
     except SafetensorError as error:
         raise LoupeError(f"{path.name} cannot be read: it is truncated or damaged ({error})") from error
-    expected = module.state_dict()
-    missing, extra = sorted(set(expected) - set(weights)), sorted(set(weights) - set(expected))
+    _compare(_shapes_of(module), {name: tuple(tensor.shape) for name, tensor in weights.items()}, path)
+    for name, tensor in weights.items():
+        # A number that is none would become a picture that means nothing.
+        if not torch.isfinite(tensor).all():
+            raise LoupeError(f"{path.name}: weight {name} holds values that are not finite numbers")
+    module.load_state_dict(weights)
+
+
+def _shapes_of(module: nn.Module) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def _promised(spec: SegmenterSpec, path: Path) -> Shapes:
+    """What the spec's model holds, found without memory for it: a small file may claim to be a model of any size."""
+    try:
+        with torch.device("meta"):
+            return _shapes_of(build(spec))
+    except LoupeError:
+        raise
+    except Exception as error:  # sizes that do not go together end in anything, deep inside torch
+        raise LoupeError(
+            f"{path.name}: no model can be built from its header ({str(error)[:120]})"
+        ) from error
+
+
+def _shapes(path: Path) -> Shapes:
+    """What the file holds, by its header."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise LoupeError(f"{path.name} cannot be read: it is truncated or damaged ({error})") from error
+
+
+def _compare(expected: Shapes, given: Shapes, path: Path) -> None:
+    """Raises LoupeError, naming some, where weights are missing, unknown or of other shapes."""
+    missing, extra = sorted(set(expected) - set(given)), sorted(set(given) - set(expected))
     if missing or extra:
         raise LoupeError(
             f"{path.name} is of another architecture than its header says: {len(missing)} weights are missing "
             f"({', '.join(missing[:2]) or '–'}), {len(extra)} are unknown ({', '.join(extra[:2]) or '–'})"
         )
-    for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape:
-            raise LoupeError(
-                f"{path.name}: weight {name} has shape {tuple(tensor.shape)}, wanted {tuple(expected[name].shape)}"
-            )
-        # A number that is none would become a picture that means nothing.
-        if not torch.isfinite(tensor).all():
-            raise LoupeError(f"{path.name}: weight {name} holds values that are not finite numbers")
-    module.load_state_dict(weights)
+    for name, shape in given.items():
+        if shape != expected[name]:
+            raise LoupeError(f"{path.name}: weight {name} has shape {shape}, wanted {expected[name]}")

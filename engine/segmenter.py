@@ -22,6 +22,7 @@ from engine.trace import Pyramid, Trace
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MOST = 16384  # channels and the like: more is a mistake, or meant to fill the memory
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,16 @@ class SegmenterSpec:
                 raise LoupeError(f"{f.name} of the model's spec is {value!r}, not a {kind.__name__}")
         wanted = {
             "classes": len(self.classes) >= 2 and all(isinstance(name, str) for name in self.classes),
-            "channels": self.channels > 0,
-            "heads": self.heads > 0,
-            "groups": self.groups > 0,
-            "pool_channels": self.pool_channels >= 0,
+            "channels": 0 < self.channels <= MOST,
+            "heads": 0 < self.heads <= MOST,
+            "groups": 0 < self.groups <= MOST,
+            "pool_channels": 0 <= self.pool_channels <= MOST,
             "memory_share": 0 <= self.memory_share <= 1,
             "dropout": 0 <= self.dropout < 1,
-            "level_channels": self.level_channels > 0,
+            "level_channels": 0 < self.level_channels <= MOST,
             "upsampler_stride": self.upsampler_stride in (2, 4),
-            "context_channels": self.context_channels > 0,
-            "context_keys": self.context_keys > 0,
+            "context_channels": 0 < self.context_channels <= MOST,
+            "context_keys": 0 < self.context_keys <= MOST,
             "token_cut": 0 <= self.token_cut <= 1,
             "high_cut": 0 <= self.high_cut <= 1,
             "low_cut": 0 <= self.low_cut <= 1,

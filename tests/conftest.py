@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,18 +159,21 @@ def atlas_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def app_server(tmp_path_factory: pytest.TempPathFactory, atlas_root: Path) -> Iterator[str]:
     """Address of the app, served as `make app` serves it, on a free port; it begins no walks over datasets by itself."""
+    folder = tmp_path_factory.mktemp("server")
+    with served_app(folder, LOUPE_ATLASES=str(atlas_root)) as address:
+        yield address
+
+
+@contextmanager
+def served_app(folder: Path, **settings: str) -> Iterator[str]:
+    """The app on a free port, its log and caches in the folder; `settings` are environment variables."""
     if not (ROOT / "app" / "main.py").is_file():
         pytest.fail("app/main.py is missing")
     port = free_port()
     address = f"http://localhost:{port}"
-    log = tmp_path_factory.mktemp("server") / "log.txt"
+    log = folder / "log.txt"
     command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
-    environment = {
-        **os.environ,
-        "LOUPE_ATLAS": "0",
-        "LOUPE_ATLASES": str(atlas_root),
-        "LOUPE_CACHE": str(log.parent),
-    }
+    environment = {**os.environ, "LOUPE_ATLAS": "0", "LOUPE_CACHE": str(folder), **settings}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

@@ -15,6 +15,7 @@ from app.views import audit_cases as cases
 from app.views.audit_look import Look
 from app.views.audit_shown import Sheet, sheets_of
 from app.views.audit_words import QUESTION
+from app.words import markdown
 from engine.audit import COLUMNS
 
 KINDS = ("png", "svg", "pdf")
@@ -28,7 +29,7 @@ def buttons(look: Look) -> None:
         return
     stem = ("loupe-audit", *look.asked.models, look.selection.stage, look.selection.score)
     for index, one in enumerate(sheets_of(look)):
-        st.caption(one.title)
+        st.caption(markdown(one.title))
         with st.container(horizontal=True):
             for kind in KINDS:
                 name = exports.file_name(*stem, one.key, kind=kind)

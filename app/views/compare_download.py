@@ -14,7 +14,7 @@ from app.views import compare_numbers as numbers
 from app.views.compare_differences import ranking
 from app.views.compare_sides import Look, Side
 from app.views.compare_words import QUESTION, figure_caption, measured, models_of, provenance
-from app.words import measured_on, number, size
+from app.words import markdown, measured_on, number, size
 from engine import LoupeError
 from engine.images import cell as cell_of
 from engine.influence import Influence
@@ -36,7 +36,7 @@ def buttons(look: Look) -> None:
             ("Where they disagree", "disagreement", disagreement),
         ]
     for words, name, make in charts:
-        st.caption(words)
+        st.caption(markdown(words))
         with st.container(horizontal=True):
             for kind in KINDS:
                 _button(

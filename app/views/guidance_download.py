@@ -16,7 +16,7 @@ from app.palette import colours
 from app.selection import Selection
 from app.views import guidance_words as words
 from app.views.inspect_words import provenance
-from app.words import size
+from app.words import markdown, size
 from engine.branches import OUTCOMES, branch_readings, guide_labels, logit_maps, outcomes
 from engine.gradients import PATHS, GradientMatrix
 from engine.guidance import OPEN, Cuts
@@ -43,7 +43,7 @@ def buttons(selection: Selection, picture: Picture, trace: Trace, category: int,
     if picture.truth is not None:
         offered.append(("The gradient matrix", "gradients", lambda: gradient_sheet(picture, trace, cuts)))
     for title, what, make in offered:
-        st.caption(title)
+        st.caption(markdown(title))
         with st.container(horizontal=True):
             for kind in FIGURES:
                 name = exports.file_name("loupe", trace.model.id, picture.title, what, kind=kind)

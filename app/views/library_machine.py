@@ -11,7 +11,7 @@ import streamlit as st
 
 from app import library, process, state
 from app.library import Place, Work
-from app.words import html, number
+from app.words import html, markdown, number
 
 POLL = 1.5  # seconds between two looks at work
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -90,7 +90,11 @@ def _caches(title: str, places: list[Place]) -> None:
             f'<span class="lp-note">{html(place.what)}</span></div>'
         )
         clear.button(
-            "Clear", key=f"clear {place.name}", on_click=_clear, args=(place,), disabled=not place.bytes
+            "Clear",
+            key=f"clear {place.name}",
+            on_click=_clear,
+            args=(place,),
+            disabled=not place.bytes or library.locked(),
         )
 
 
@@ -115,7 +119,7 @@ def _work() -> None:
     now = works()
     for work in now:
         with st.container(horizontal=True, vertical_alignment="center", key=f"lp-work-{work.key}"):
-            st.progress(max(0.0, min(1.0, work.fraction)), f"{work.title}: {work.said}")
+            st.progress(max(0.0, min(1.0, work.fraction)), markdown(f"{work.title}: {work.said}"))
             if work.stop is not None:
                 st.button("Stop", key=f"stop {work.key}", on_click=work.stop)
     if not now:

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import process, state
+from app.library import locked
 from app.selection import INSPECT, to_params
 from app.views.library_frame import Look
 from app.words import html, number
@@ -36,6 +37,9 @@ def section(look: Look) -> None:
     if problems:
         rows = "".join(f"<li><b>{html(name)}</b>: {html(why)}</li>" for name, why in problems.items())
         st.html(f'<div class="lp-note" data-problems="{len(problems)}">Cannot be used:<ul>{rows}</ul></div>')
+    if locked():
+        st.caption("Models cannot be added, renamed or removed here: this server is locked (LOUPE_LOCKED).")
+        return
     with st.expander("Add a model", key="add model"):
         _adding()
 
@@ -84,7 +88,7 @@ def origin(card: ModelCard) -> str:
 def _more(card: ModelCard) -> None:
     """What can be done with one model; widgets of a popover that was never opened cost nothing."""
     own = is_own(card, process.engine().models_folder)
-    if own:
+    if own and not locked():
         key = f"new name {card.id}"
         st.text_input("Name", card.id, key=key, max_chars=80)
         with st.container(horizontal=True):
@@ -96,7 +100,7 @@ def _more(card: ModelCard) -> None:
                 args=(card,),
                 help="It is gone for everybody who uses this server.",
             )
-    else:
+    elif not own:
         st.caption("It ships with the program, and stays as it is.")
     st.caption("Provenance")
     st.json(card.provenance, expanded=1)

@@ -16,6 +16,7 @@ from app.views import prototypes_plain as plain
 from app.views.prototypes_health import findings_of
 from app.views.prototypes_look import Look
 from app.views.prototypes_words import QUESTION
+from app.words import markdown
 from engine import LoupeError
 
 KINDS = ("png", "svg", "pdf")
@@ -61,7 +62,7 @@ def buttons(look: Look) -> None:
     stem += (look.stage, look.name, look.selection.section) if look.stages else ()
     for index, sheet in enumerate(sheets_of(look)):
         what = sheet.key
-        st.caption(sheet.title)
+        st.caption(markdown(sheet.title))
         with st.container(horizontal=True):
             for kind in KINDS:
                 name = exports.file_name(*stem, what, kind=kind)

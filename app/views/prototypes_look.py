@@ -14,6 +14,7 @@ from app.selection import PROTOTYPES, UNDER_PIN, Selection
 from app.sheets_prototypes import Names
 from app.views import subject
 from app.views.inspect import OPENING_PIXEL, OPENING_SCENE
+from app.words import markdown
 from engine import LoupeError
 from engine.atlas import Atlas
 from engine.runtime import ModelCard
@@ -97,7 +98,7 @@ def look(whole_run: bool) -> Look | None:
         parts = cache.parts_of(card.hash, lambda: process.engine().segmenter(card.id), card.path)
     except LoupeError as error:
         state.commit(selection, problems, PROTOTYPES)
-        st.error(str(error))
+        st.error(markdown(str(error)))
         return None
     selection, changed = _fit(selection, card, parts)
     found = process.atlases().find(card)

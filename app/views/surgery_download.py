@@ -15,6 +15,7 @@ from app.views import surgery_causal, surgery_consequences, surgery_numbers
 from app.views.surgery_look import Look
 from app.views.surgery_sheets import affinity_sheet, causal_sheet, consequences_sheet
 from app.views.surgery_words import QUESTION, listed, said, unit
+from app.words import markdown
 from engine.edits import describe, to_json
 from engine.images import cell
 
@@ -31,7 +32,7 @@ def buttons(look: Look) -> None:
             name = exports.file_name(*stem, look.selection.what, kind=kind)
             _button(f"panes {kind}", kind, name, figures.MEDIA[kind], _panes(look, kind))
     for sheet in sheets_of(look):
-        st.caption(sheet.title)
+        st.caption(markdown(sheet.title))
         with st.container(horizontal=True):
             for kind in KINDS:
                 name = exports.file_name(*stem, sheet.key, kind=kind)

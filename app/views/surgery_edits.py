@@ -10,7 +10,7 @@ from app.views import surgery_form
 from app.views import surgery_list as lists
 from app.views.surgery_look import Look, why_not
 from app.views.surgery_numbers import told
-from app.words import html, number
+from app.words import html, markdown, number
 from engine.edits import Ablate, Edit, MemoryShare, Oracle, Update, describe
 
 
@@ -74,12 +74,12 @@ def _quick(look: Look) -> None:
             for label, key, edit, hint in offered:
                 why = why_not(edit, look)
                 st.button(
-                    label,
+                    markdown(label),
                     key=f"surgery quick {key}",
                     on_click=lists.asked,
                     args=(look.asked, edit),
                     disabled=why is not None,
-                    help=hint if why is None else f"Not here: {why}",
+                    help=hint if why is None else markdown(f"Not here: {why}"),
                 )
     if look.subject.sources == "memory":
         _memory_share(look)

@@ -10,6 +10,7 @@ import streamlit as st
 from app import datasets, process, state, surgery_walk
 from app.surgery_walk import Walk
 from app.views.surgery_look import Look
+from app.words import markdown
 from engine.surgery import Prepared
 
 POLL = 1.0  # seconds between two looks at a walk
@@ -53,7 +54,7 @@ def bar(walk: Walk, what: str, key: str) -> None:
         elif walk.stopping:
             st.progress(walk.done / walk.total, "Stopping after the images in hand …")
         else:
-            st.progress(min(1.0, walk.done / walk.total), f"{what}: {walk.done} of {walk.total}")
+            st.progress(min(1.0, walk.done / walk.total), markdown(f"{what}: {walk.done} of {walk.total}"))
         st.button("Stop", on_click=walk.stop, key=f"stop surgery {key}", disabled=walk.stopping)
 
 

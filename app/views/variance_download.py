@@ -20,6 +20,7 @@ from app.views import variance_substitution as substitution
 from app.views import variance_truth as truth
 from app.views.variance_shown import Shown, sheet
 from app.views.variance_words import QUESTION
+from app.words import markdown
 from engine import LoupeError
 from engine.pixels import NO_MODE
 
@@ -54,7 +55,7 @@ def buttons(now: Shown) -> None:
         return
     stem = ("loupe-variance", now.look.card.id, now.look.selection.projection)
     for index, one in enumerate(sheets_of(now)):
-        st.caption(one.title)
+        st.caption(markdown(one.title))
         with st.container(horizontal=True):
             for kind in KINDS:
                 name = exports.file_name(*stem, one.key, kind=kind)

@@ -26,6 +26,7 @@ AREAS = tuple(name for name in SCORES if name.startswith("auc") and name != "auc
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#333333")  # Okabe and Ito
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLE: dict[Any, Any] = {
+    "text.parse_math": False,  # names are other people's text, and may hold dollar signs
     "font.size": 7.5,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,

@@ -8,7 +8,8 @@ Files are found when a dataset is opened and read when they are asked for. What 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -181,6 +182,7 @@ def _paired(home: Path, files: SplitFiles) -> tuple[tuple[Pair, ...], Names, Nam
                 orphans.append(label.relative_to(home).as_posix())
             case _:
                 absent.append(name)
+    _stay(home, (each for pair in pairs for each in (pair.image, pair.labels)))
     if len({pair.id for pair in pairs}) < len(pairs):
         raise LoupeError(f"{home} holds two images of one name for {files.images}")
     if not files.list:
@@ -189,6 +191,29 @@ def _paired(home: Path, files: SplitFiles) -> tuple[tuple[Pair, ...], Names, Nam
         there = (each for each in _matching(home, pattern) if each not in used)
         orphans = [each.relative_to(home).as_posix() for each in there]
     return tuple(pairs), tuple(unlabelled), tuple(orphans), tuple(absent)
+
+
+def _stay(home: Path, files: Iterable[Path]) -> None:
+    """Refuses files that lie elsewhere by a link, unless LOUPE_LINKS=1. The home itself may be a link.
+
+    A dataset is shown to whoever reaches the app: what a link inside it points at is not meant by that  [choice].
+    """
+    if os.environ.get("LOUPE_LINKS") == "1":
+        return
+    whole, folders = os.path.realpath(home), dict[str, bool]()
+
+    def outside(path: str) -> bool:
+        return path != whole and not path.startswith(whole.rstrip(os.sep) + os.sep)
+
+    for file in files:
+        folder = str(file.parent)
+        if folder not in folders:
+            folders[folder] = outside(os.path.realpath(folder))
+        # a folder is resolved once; of a file it is enough to know that it is no link
+        if folders[folder] or (os.path.islink(file) and outside(os.path.realpath(file))):
+            raise LoupeError(
+                f"{file.relative_to(home)} leaves {home} by a link: what lies elsewhere is only read with LOUPE_LINKS=1"
+            )
 
 
 def _matching(home: Path, pattern: str) -> list[Path]:

@@ -140,7 +140,7 @@ def _value(value: Any, hint: Any, what: str) -> Any:
         return _vector(value, what) if get_args(wanted)[0] is float else _pixels(value, what)
     if wanted is float and isinstance(value, int | float) and not isinstance(value, bool):
         return _float(value, what)
-    if type(value) is not wanted or (isinstance(value, str) and len(value) > WORD):
+    if type(value) is not wanted or (isinstance(value, str) and not 0 < len(value) <= WORD):
         raise LoupeError(f"{what} cannot be {str(value)[:40]!r}")
     return value
 

@@ -79,3 +79,14 @@ def test_tokens_and_gradients_with_gaps_can_be_drawn():
         assert draw(sheet, "svg") == draw(sheet, "svg")
     text = draw(gradients, "svg").decode()
     assert ">–<" in text and ">−0.250<" in text and ">0<" in text
+
+
+def test_names_with_dollar_signs_are_no_formulas():
+    """They would be taken for mathematics otherwise, and end the drawing where they are none."""
+    name = r"$\href{x}{y}$ for $5"
+    gaps = {"high": np.array([10.0, 3.0, 4.0]), "upsampled": np.array([20.0, 95.0, 5.0])}
+    tokens = TokenSheet(np.eye(3), gaps, (name, "b", "c"), ("#000000",) * 3, name, name)
+    gradients = GradientSheet(((name, 1.0, 0.0, None),), (-2, 1), name, name)
+    for sheet in (tokens, gradients):
+        assert r"\href{x}{y}" in draw(sheet, "svg").decode()
+    assert ">mean of $F_h$" not in draw(tokens, "svg").decode()  # what is ours stays a formula

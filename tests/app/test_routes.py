@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 import engine.stage
 from app import viewer
+from app.held import Body, Held
 from app.routes import Store, routes
 from engine.errors import LoupeError
 from engine.runtime import ModelCard
@@ -259,3 +260,35 @@ def test_an_influence_that_waits_can_be_stopped(asked):
 def test_without_an_engine_nobody_is_given_an_influence(store, client):
     key = store.put(make()[0])
     assert "no engine" in client.get(f"/tensors/{key}/influence?row=1&col=1").text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),  # no browser: the key is what protects
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),  # typed into the address bar
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),  # another port of the machine
+        ({"Origin": "http://testserver"}, 200),
+        ({"Origin": "http://elsewhere.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://elsewhere.example", "Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_only_our_own_pages_are_answered(store, headers, status):
+    plots: Held[Body] = Held(1 << 20)
+    body = plots.keep(lambda: (Body(b"points"), 6))
+    client = TestClient(Starlette(routes=routes(store, plots=plots)))
+    key = store.put(make()[0])
+    for path in (f"/tensors/{key}/maps", f"/tensors/{key}/image.png", f"/plots/{body}"):
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == status
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_key_cannot_be_guessed(store):
+    keys = {store.put(make(seed)[0]) for seed in range(4)}
+    assert len(keys) == 4 and all(len(key) >= 32 for key in keys)  # 24 random bytes
+    again = Store()
+    assert again.put(make(0)[0]) not in keys  # it says nothing about what it names

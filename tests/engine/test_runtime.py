@@ -383,3 +383,36 @@ def test_host_memory_has_room_for_a_quarter_of_what_the_process_may_have(monkeyp
     assert cache.host_budget() == 8 << 30
     monkeypatch.delattr(cache.os, "sysconf")
     assert cache.host_budget() == 2 << 30
+
+
+def test_a_small_file_that_claims_a_huge_model_is_refused_before_it_is_built(folder, tmp_path, monkeypatch):
+    """Memory is taken for what a file holds, not for what its header says it holds."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    from engine import checkpoints
+
+    weights = load_file(folder / "cpt.safetensors")
+    with safe_open(folder / "cpt.safetensors", "pt") as f:
+        metadata = f.metadata()
+    real, built = checkpoints.build, []
+
+    def build(spec):
+        built.append(torch.empty(0).device.type)
+        return real(spec)
+
+    monkeypatch.setattr(checkpoints, "build", build)
+    for change, said in (
+        ({"channels": 8192}, "has shape"),
+        ({"backbone": "vit_giant_patch14_224"}, "vit_giant_patch14_224"),
+        ({"backbone": "convnext_xxlarge"}, "another architecture"),
+        ({"channels": 10**12}, "channels of the model's spec cannot be"),
+        ({"context_keys": 10**9, "method": "hfgd"}, "context_keys of the model's spec cannot be"),
+        ({"backbone": "hf-hub:somebody/something"}, "no backbone"),
+    ):
+        spec = json.dumps({**json.loads(metadata["spec"]), **change})
+        path = tmp_path / "claims.safetensors"
+        save_file(weights, path, metadata={**metadata, "spec": spec})
+        with pytest.raises(LoupeError, match=said):
+            load(path)
+    assert set(built) == {"meta"}, "a model was built in memory"

@@ -334,3 +334,33 @@ def test_a_folder_that_holds_nothing_is_one_sentence(tmp_path):
         open_folder(path, "all", tmp_path / "nowhere")
     with pytest.raises(LoupeError, match='no dataset "nothing": known are ade20k'):
         describe("nothing")
+
+
+def test_links_do_not_lead_out_of_a_dataset(tmp_path, monkeypatch):
+    layouts.ade20k(tmp_path)
+    home = tmp_path / describe("ade20k").home
+    first = open_folder("ade20k", "val", tmp_path).pairs[0]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    secret = elsewhere / first.image.name
+    first.image.rename(secret)
+    first.image.symlink_to(secret)
+    with pytest.raises(LoupeError, match=r"leaves .* by a link.*LOUPE_LINKS=1"):
+        open_folder("ade20k", "val", tmp_path)
+    monkeypatch.setenv("LOUPE_LINKS", "1")
+    assert len(open_folder("ade20k", "val", tmp_path)) >= 1
+    monkeypatch.delenv("LOUPE_LINKS")
+    first.image.unlink()
+    first.image.symlink_to(home / "moved.jpg")  # a link within the folder is as good as a file
+    secret.rename(home / "moved.jpg")
+    assert open_folder("ade20k", "val", tmp_path).pairs[0].id == first.id
+    folder = first.image.parent
+    folder.rename(elsewhere / "all")
+    folder.symlink_to(elsewhere / "all")
+    with pytest.raises(LoupeError, match="by a link"):
+        open_folder("ade20k", "val", tmp_path)
+    folder.unlink()
+    (elsewhere / "all").rename(folder)
+    home.rename(elsewhere / "whole")
+    home.symlink_to(elsewhere / "whole")  # whoever keeps the data decides where its home lies
+    assert open_folder("ade20k", "val", tmp_path).pairs[0].id == first.id
