@@ -3,6 +3,7 @@
 # make lint   formatting, ruff, types, the direction of imports
 # make bench  speed and memory as a table with ratios           (ARGS="--only hover")
 # make fuzz   hostile input for every reader, counted           (ARGS="--seconds 60 --only image")
+# make soak   twenty visitors at once for ten minutes           (ARGS="--sessions 4 --minutes 1")
 # make audit  known vulnerabilities of the pinned packages      (needs the network)
 # make format let ruff rewrite the files
 #
@@ -13,7 +14,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test lint format bench fuzz audit clean
+.PHONY: help app test lint format bench fuzz soak audit clean
 
 # the interpreter that .venv is made with: the first of these that is new enough, unless PYTHON names one
 PYTHON ?=
@@ -29,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 help:
-	@sed -n '1,7s/^# //p' Makefile
+	@sed -n '1,8s/^# //p' Makefile
 
 app: .venv/.app-ready
 	@echo "Loupe: http://$(HOST):$(PORT)  (Ctrl-C stops it)"
@@ -54,6 +55,9 @@ bench: .venv/.test-ready
 
 fuzz: .venv/.test-ready
 	$(BIN)/python -W ignore -m tests.fuzz $(ARGS)
+
+soak: .venv/.test-ready
+	$(BIN)/python -m tests.soak $(ARGS)
 
 # In an environment of its own: it must not change what it looks at.
 audit: .venv/.made

@@ -60,8 +60,12 @@ class Empty:
     def extend(self, items: Any) -> None: ...
 
 
-class Unpickler(pickle.Unpickler):
-    """Finds what `ALLOWED` holds and nothing else."""
+class Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
+    """Finds what `ALLOWED` holds and nothing else.
+
+    The one in Python, not the one in C: that takes as many gigabytes as a file of some bytes names as a place in its memo.
+    Tensors lie outside the pickle, so that little is read by it.
+    """
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         found = ALLOWED.get((module_name, global_name))

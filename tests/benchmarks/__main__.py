@@ -1,6 +1,8 @@
 """`make bench`: everything that the project claims about speed and memory, in one run, as one table.
 
-    python -m tests.benchmarks [--only NAME] [--device DEVICE] [--json]
+    python -m tests.benchmarks [--only NAME] [--device DEVICE] [--json] [--out FILE]
+
+The rows are written to runs/bench.json, with date, device and torch's version.
 
 The engine's own rows are those of `python -m engine bench`; hover and click need a Chromium and the served app. The atlas is
 walked for some minutes.
@@ -10,8 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from engine import LoupeError
@@ -30,6 +35,8 @@ from tests.benchmarks import (
     surgery,
     variance_page,
 )
+
+OUT = Path("runs/bench.json")
 
 
 def hover_rows() -> list[dict[str, Any]]:
@@ -283,6 +290,7 @@ def main() -> int:
     parser.add_argument("--only", help="only the measurements whose name contains this")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--out", type=Path, default=OUT, help="where the rows are written as JSON")
     asked = parser.parse_args()
     others: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "atlas": atlas_rows,
@@ -316,14 +324,28 @@ def main() -> int:
     for row in rows:
         row["ratio"] = row["measured"] / row["against"]
         row["held"] = None if row["bound"] is None else row["ratio"] <= row["bound"]
+    kept = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), **_machine(), "rows": rows}
+    try:
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
+        asked.out.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    except OSError as error:
+        print(f"{asked.out} cannot be written: {error.strerror}", file=sys.stderr)
     if asked.json:
-        print(json.dumps({"rows": rows}))
+        print(json.dumps(kept))
         return 0
     shown = [
         (r["name"], r["measured"], r["against"], r["unit"], r["ratio"], _bound(r), r["note"]) for r in rows
     ]
     table("Bench", ["", "measured", "against", "unit", "ratio", "bound", "note"], shown)
     return 0
+
+
+def _machine() -> dict[str, Any]:
+    """What a figure depends on beside the code."""
+    import torch
+
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": name}
 
 
 def _bound(row: dict[str, Any]) -> str:

@@ -166,7 +166,10 @@ def pickles() -> list[bytes]:
             buffer = io.BytesIO()
             torch.save(content, buffer, _use_new_zipfile_serialization=zipped)
             found.append(buffer.getvalue())
-    return found
+    return [
+        *found,
+        b"\x80\x02K\x00r\xff\xff\xff\x3f.",
+    ]  # once took 16 GB: a number, kept at place 2³⁰ of the memo
 
 
 def try_pickle(data: bytes) -> bool:

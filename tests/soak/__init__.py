@@ -1,0 +1,1 @@
+"""Many visitors at once, for minutes: `python -m tests.soak --help`."""
