@@ -67,13 +67,13 @@ class Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssu
     Tensors lie outside the pickle, so that little is read by it.
     """
 
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        found = ALLOWED.get((module_name, global_name))
+    def find_class(self, module: str, name: str) -> Any:
+        found = ALLOWED.get((module, name))
         if found is not None:
             return found
-        if module_name.partition(".")[0] in EMPTY:
+        if module.partition(".")[0] in EMPTY:
             return type("Empty", (Empty,), {})
-        raise LoupeError(f"it wants {module_name}.{global_name} to run, which a checkpoint has no need of")
+        raise LoupeError(f"it wants {module}.{name} to run, which a checkpoint has no need of")
 
 
 def _load(file: Any, **settings: Any) -> Any:
