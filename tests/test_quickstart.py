@@ -20,8 +20,12 @@ def code_cells() -> list[str]:
 def test_the_notebook_runs_as_it_stands(tmp_path: Path):
     """In a process of its own that knows nothing of the app, in the order of the cells."""
     script = tmp_path / "quickstart.py"
-    last = "\nimport sys\nassert not [m for m in sys.modules if m == 'streamlit' or m.split('.')[0] == 'app']\nprint('to the end')\n"
-    script.write_text("\n\n".join(code_cells()) + last, encoding="utf-8")
+    last = """
+import sys
+assert not [name for name in sys.modules if name == "streamlit" or name.split(".")[0] == "app"]
+print("to the end")
+"""
+    script.write_text("\n\n".join([*code_cells(), last]), encoding="utf-8")
     environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning", str(script)],
