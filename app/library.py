@@ -6,8 +6,11 @@ No streamlit here.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +51,17 @@ class Work:
 def locked() -> bool:
     """LOUPE_LOCKED=1: visitors look, and change nothing that others see: no model added, renamed or removed, no cache cleared."""
     return os.environ.get("LOUPE_LOCKED") == "1"
+
+
+def give_back() -> None:
+    """Returns what was freed to the machine: allocators keep it for themselves otherwise, and a cleared cache would still be seen
+    in the process's size."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):  # glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def in_memory(engine: Engine, served: Held, plots: Held) -> list[Place]:

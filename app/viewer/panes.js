@@ -230,7 +230,7 @@ export class Panes extends Board {
 
   /** After a change of state or data: what does not follow the pointer, then a repaint. */
   refresh() {
-    if (!this.given) return;
+    if (!this.given || this.stopping.signal.aborted) return; // what was fetched may arrive after the page was left
     const [H, W] = this.original;
     for (const pane of this.panes) {
       pane.layers.setPins(
@@ -274,6 +274,7 @@ export class Panes extends Board {
 
   close() {
     super.close();
+    this.opening = null; // what arrives from now on is for nobody
     cancelAnimationFrame(this.request);
     this.setPanes(0);
   }

@@ -100,6 +100,7 @@ def _caches(title: str, places: list[Place]) -> None:
 
 def _clear(place: Place) -> None:
     place.clear()
+    library.give_back()
     state.choose()
     state.notice(f"{place.title} cleared: {size(place.bytes)}.")
 

@@ -152,7 +152,10 @@ class Visitor:
             except PlaywrightTimeout:  # a pin that was there already: a click on it changes nothing
                 if not attempt:
                     raise
-        pin = parse_qs(urlsplit(self.tab.url).query)["pins"][0].split(";")[-1].split(",")
+        pins = parse_qs(urlsplit(self.tab.url).query).get("pins")
+        if pins is None:  # an upload that arrived late: it has no pin yet
+            return
+        pin = pins[0].split(";")[-1].split(",")
         place = f"row {pin[0]}, col {pin[1]}"
         await self.tab.wait_for_function(
             "text => [...document.querySelectorAll('.lp-panel')].some(each => each.textContent.includes(text))",
