@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.views import audit, compare, guidance, inspect, library, prototypes, surgery, variance
+from app.views import audit, compare, findings, guidance, inspect, library, prototypes, surgery, variance
 
 STYLE = Path(__file__).with_name("style.css")
 ICON = Path(__file__).with_name("icon.svg")  # a file of our own: icon names are fetched from another server
@@ -32,6 +32,7 @@ def main() -> None:
         st.Page(compare.render, title="Compare", icon=":material/view_column:", url_path="compare"),
         st.Page(surgery.render, title="Surgery", icon=":material/surgical:", url_path="surgery"),
         st.Page(audit.render, title="Audit", icon=":material/query_stats:", url_path="audit"),
+        st.Page(findings.render, title="Findings", icon=":material/bookmarks:", url_path="findings"),
         st.Page(library.render, title="Library", icon=":material/shelves:", url_path="library"),
     ]
     st.navigation(pages).run()

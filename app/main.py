@@ -17,10 +17,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:] = [str(HERE.parent), *(entry for entry in sys.path if entry and Path(entry).resolve() != HERE)]
 
 import streamlit as st  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
 
 from app import atlases, process  # noqa: E402
 from app.routes import routes  # noqa: E402
 from app.views import inspect, prototypes, variance  # noqa: E402
+from app.visitors import Visitors  # noqa: E402
 from engine import LoupeError  # noqa: E402
 
 
@@ -70,6 +72,7 @@ except LoupeError as error:
 app = st.App(
     HERE / "home.py",
     lifespan=lifespan,
+    middleware=[Middleware(Visitors)],
     routes=routes(
         process.store(), st.get_option("server.baseUrlPath") or "", process.influence, process.plots()
     ),

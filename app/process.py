@@ -6,12 +6,14 @@ Made here and not in a page's script: Streamlit runs scripts again and again, mo
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
 from app.atlases import Atlases
 from app.audits import Audits
 from app.cutouts import Photos
+from app.findings import Findings
 from app.gallery import Gallery, long_side
 from app.held import Body, Held
 from app.jobs import Jobs
@@ -83,6 +85,12 @@ def walks() -> Walks:
 def checks() -> Walks:
     """Looks at whole datasets."""
     return Walks()
+
+
+@cache
+def findings() -> Findings:
+    """Kept in data/findings, or in the folder that LOUPE_FINDINGS names."""
+    return Findings(Path(os.environ.get("LOUPE_FINDINGS") or ROOT / "data" / "findings"))
 
 
 @cache

@@ -16,7 +16,9 @@ from typing import Any
 import streamlit as st
 
 from app import viewer
+from app.findings import is_id, new_id
 from app.selection import INSPECT, Page, Selection, adopt, from_params, to_params
+from app.visitors import COOKIE
 
 VIEWER = INSPECT.key  # the component's key
 _SELECTION = "selection"
@@ -27,6 +29,7 @@ _NOTICES = "notices"
 _UPLOADS = "uploads so far"
 _MINE = "ids of my uploads"
 _SEEN = "seen so far"
+_VISIT = "id of this visit"
 
 
 def begin(
@@ -178,6 +181,26 @@ def shown(field: str) -> Any:
 def _chosen(field: str, key: str, take: Callable[[Any], dict[str, Any]] | None) -> None:
     value = st.session_state[key]
     choose(**(take(value) if take else {field: value}))
+
+
+def visitor() -> str:
+    """Who this is, for what a person keeps: the id in the browser's cookie; without one, an id for this visit alone."""
+    held = st.context.cookies.get(COOKIE)
+    if is_id(held):
+        return str(held)
+    if kept(_VISIT) is None:
+        keep(_VISIT, new_id())
+    return kept(_VISIT)
+
+
+def comes_back() -> bool:
+    """Whether the browser keeps the id of `visitor` for the next visit."""
+    return is_id(st.context.cookies.get(COOKIE))
+
+
+def set_text(key: str, text: str) -> None:
+    """What a text field shows, set before it is drawn or inside a callback."""
+    st.session_state[key] = text
 
 
 def typed(key: str) -> str:

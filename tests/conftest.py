@@ -173,7 +173,13 @@ def served_app(folder: Path, **settings: str) -> Iterator[str]:
     address = f"http://localhost:{port}"
     log = folder / "log.txt"
     command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
-    environment = {**os.environ, "LOUPE_ATLAS": "0", "LOUPE_CACHE": str(folder), **settings}
+    environment = {
+        **os.environ,
+        "LOUPE_ATLAS": "0",
+        "LOUPE_CACHE": str(folder),
+        "LOUPE_FINDINGS": str(folder / "findings"),
+        **settings,
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

@@ -33,7 +33,7 @@ def _main() -> None:
     look = looking.look(whole_run=False)
     if look is None:
         return
-    frame.header(look, lambda: download.buttons(look))
+    frame.header(look, lambda: download.buttons(look), download.offer(look))
     page.sentences()
     if look.audit is None:
         st.html(f'<p class="lp-note" data-nothing="1">{html(look.why or "There is nothing to audit.")}</p>')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from app.views import audit_cases as cases
 from app.views.audit_look import Look
 from app.views.audit_shown import Sheet, sheets_of
 from app.views.audit_words import QUESTION
+from app.views.keeping import Offer
 from app.words import markdown
 from engine.audit import COLUMNS
 
@@ -39,6 +41,21 @@ def buttons(look: Look) -> None:
         for kind, written in (("npz", pixels_npz), ("csv", numbers_csv)):
             name = exports.file_name(*stem, kind=kind)
             _button(f"numbers {kind}", kind, name, exports.MEDIA[kind], _bound(written, look))
+
+
+def offer(look: Look) -> Offer | None:
+    """What Keep keeps."""
+    if look.audit is None:
+        return None
+    asked, chosen = look.asked, look.selection
+    return Offer(
+        title=f"Audit of {', '.join(asked.models)}: {chosen.score} at {chosen.stage}, {len(asked.audit.images)} images",
+        cards=asked.cards,
+        figures=lambda: [
+            (one.title, partial(figure, one, colours=chosen.colours)) for one in sheets_of(look)
+        ],
+        data={"npz": lambda: pixels_npz(look), "csv": lambda: numbers_csv(look)},
+    )
 
 
 def _button(key: str, kind: str, name: str, media: str, make: Callable[[], bytes]) -> None:

@@ -12,8 +12,10 @@ from app.aside import Build
 from app.audits import Wanted
 from app.selection import AUDIT, AUDITED, MOST_AUDITED, SCORES, SLICES, UNDER_PIN
 from app.views import audit_words as words
+from app.views import keeping
 from app.views.audit_look import Look
 from app.views.inspect_frame import about
+from app.views.keeping import Offer
 from app.views.polling import once_more, watch
 from app.words import html, markdown, number, percent
 
@@ -71,7 +73,7 @@ def sidebar(look: Look) -> None:
     )
 
 
-def header(look: Look, download: Callable[[], None]) -> None:
+def header(look: Look, download: Callable[[], None], offer: Offer | None) -> None:
     """The question, and how to read the answer, take it along, and pass it on. download: draws the buttons."""
     with st.container(horizontal=True, vertical_alignment="center", key="header"):
         st.html(f"<h1 class='lp-question'>{words.QUESTION}</h1>", width="stretch")
@@ -79,6 +81,7 @@ def header(look: Look, download: Callable[[], None]) -> None:
             st.markdown(words.HELP)
         with st.popover("Download"):
             download()
+        keeping.control(AUDIT, look.selection, offer)
         with st.popover("Link"):
             st.caption("Opens this very selection: models, stage, score, data and seed.")
             link = state.address(look.selection, st.context.url or "", AUDIT)

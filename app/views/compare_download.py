@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from app.views import compare_numbers as numbers
 from app.views.compare_differences import ranking
 from app.views.compare_sides import Look, Side
 from app.views.compare_words import QUESTION, figure_caption, measured, models_of, provenance
+from app.views.keeping import Offer
 from app.words import markdown, measured_on, number, size
 from engine import LoupeError
 from engine.images import cell as cell_of
@@ -46,6 +48,24 @@ def buttons(look: Look) -> None:
     with st.container(horizontal=True):
         _button("npz", exports.file_name(*stem, kind="npz"), exports.MEDIA["npz"], _npz, look, "numbers")
         _button("csv", exports.file_name(*stem, kind="csv"), exports.MEDIA["csv"], _csv, look, "numbers")
+
+
+def offer(look: Look) -> Offer:
+    """What Keep keeps: the viewers where a pixel is pinned, and what several models are compared by."""
+    charts: list[tuple[str, Callable[[str, Look], bytes]]] = [("The viewers", viewers)]
+    if len(look.sides) > 1:
+        charts += [("IoU by category", categories), ("Where they disagree", disagreement)]
+    return Offer(
+        title=f"{' and '.join(side.id for side in look.sides)} compared · {look.picture.title}",
+        cards=[side.card for side in look.sides],
+        figures=lambda: [(words, partial(_swapped, make, look)) for words, make in charts],
+        data={"npz": lambda: _npz("npz", look), "csv": lambda: _csv("csv", look)},
+        picture=look.picture,
+    )
+
+
+def _swapped(make: Callable[[str, Look], bytes], look: Look, kind: str) -> bytes:
+    return make(kind, look)
 
 
 def _button(

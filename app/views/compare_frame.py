@@ -9,7 +9,7 @@ import streamlit as st
 from app import process, state
 from app.selection import COMPARE
 from app.views import compare_download as download
-from app.views import inspect_frame
+from app.views import inspect_frame, keeping
 from app.views.compare_sides import MOST, Look
 from app.views.compare_words import HELP, QUESTION, about, measured, names_sentence
 from app.words import html
@@ -52,6 +52,7 @@ def header(look: Look) -> None:
             st.markdown(HELP)
         with st.popover("Download"):
             download.buttons(look)
+        keeping.control(COMPARE, look.selection, download.offer(look))
         with st.popover("Link"):
             st.caption("Opens this very selection: models, image, pixels and settings.")
             link = state.address(look.selection, st.context.url or "", COMPARE)

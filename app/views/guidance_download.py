@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from app.palette import colours
 from app.selection import Selection
 from app.views import guidance_words as words
 from app.views.inspect_words import provenance
+from app.views.keeping import Offer
 from app.words import markdown, size
 from engine.branches import OUTCOMES, branch_readings, guide_labels, logit_maps, outcomes
 from engine.gradients import PATHS, GradientMatrix
@@ -47,7 +49,7 @@ def buttons(selection: Selection, picture: Picture, trace: Trace, category: int,
         with st.container(horizontal=True):
             for kind in FIGURES:
                 name = exports.file_name("loupe", trace.model.id, picture.title, what, kind=kind)
-                _button(f"{what} {kind}", kind, name, figures.MEDIA[kind], _drawn(make, kind))
+                _button(f"{what} {kind}", kind, name, figures.MEDIA[kind], partial(_drawn(make), kind))
     st.caption("The numbers: maps, tokens, gradients, IoU, pins")
     with st.container(horizontal=True):
         for kind in NUMBERS:
@@ -58,14 +60,29 @@ def buttons(selection: Selection, picture: Picture, trace: Trace, category: int,
             )  # fmt: skip
 
 
+def offer(selection: Selection, picture: Picture, trace: Trace, category: int, cuts: Cuts) -> Offer:
+    """What Keep keeps."""
+    assert trace.model is not None
+    return Offer(
+        title=f"Guidance of {trace.model.classes[category]} · {trace.model.title}",
+        cards=(trace.model,),
+        figures=lambda: (
+            ("The maps", _drawn(lambda: map_sheet(selection, picture, trace, category))),
+            ("Tokens: cosines and angles", _drawn(lambda: token_sheet(picture, trace))),
+        ),
+        data={kind: _made(kind, selection, picture, trace, category, cuts) for kind in NUMBERS},
+        picture=picture,
+    )
+
+
 def _button(key: str, kind: str, name: str, media: str, make: Callable[[], bytes]) -> None:
     st.download_button(
         kind.upper(), data=make, file_name=name, mime=media, on_click="ignore", key=f"guidance {key}"
     )
 
 
-def _drawn(make: Callable[[], Any], kind: str) -> Callable[[], bytes]:
-    return lambda: drawing.draw(make(), kind)
+def _drawn(make: Callable[[], Any]) -> Callable[[str], bytes]:
+    return lambda kind: drawing.draw(make(), kind)
 
 
 def _made(

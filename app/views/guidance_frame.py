@@ -8,6 +8,7 @@ from app import process, state
 from app.gallery import Picture
 from app.selection import GUIDANCE, Selection
 from app.views import guidance_download as download
+from app.views import keeping
 from app.views.guidance_words import HELP, QUESTION
 from app.views.inspect_frame import about, image
 from app.words import number
@@ -44,6 +45,7 @@ def header(selection: Selection, picture: Picture, trace: Trace, category: int, 
             st.markdown(HELP)
         with st.popover("Download"):
             download.buttons(selection, picture, trace, category, cuts)
+        keeping.control(GUIDANCE, selection, download.offer(selection, picture, trace, category, cuts))
         with st.popover("Link"):
             st.caption("Opens this very selection: model, image, category, pixels, cuts and settings.")
             st.code(state.address(selection, st.context.url or "", GUIDANCE), language=None, wrap_lines=True)

@@ -13,6 +13,7 @@ from app.gallery import Picture
 from app.palette import colours
 from app.selection import Selection
 from app.views.inspect_words import ask_of, headline, lines, provenance, site
+from app.views.keeping import Offer
 from app.words import size
 from engine.affinity import Reading, reading
 from engine.images import cell as cell_of
@@ -42,6 +43,22 @@ def buttons(selection: Selection, picture: Picture, trace: Trace) -> None:
             _button(
                 kind, exports.file_name(*stem, kind=kind), exports.MEDIA[kind], _numbers, selection, picture
             )
+
+
+def offer(selection: Selection, picture: Picture, trace: Trace) -> Offer | None:
+    """What Keep keeps."""
+    if not selection.pins or trace.model is None:
+        return None
+    return Offer(
+        title=f"{headline(selection, trace)} at {selection.stage} · {trace.model.title}",
+        cards=(trace.model,),
+        figures=lambda: (("Affinity of the pinned pixels", lambda kind: _figure(kind, selection, picture)),),
+        data={
+            "npz": lambda: _numbers("npz", selection, picture),
+            "csv": lambda: _numbers("csv", selection, picture),
+        },
+        picture=picture,
+    )
 
 
 def _button(

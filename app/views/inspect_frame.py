@@ -6,8 +6,9 @@ import streamlit as st
 
 from app import process, state
 from app.gallery import Picture
-from app.selection import Selection
+from app.selection import INSPECT, Selection
 from app.views import inspect_download as download
+from app.views import keeping
 from app.views.inspect_words import HELP, QUESTION
 from app.views.picker import thumbnails
 from app.words import html, measured_on, number, size
@@ -87,6 +88,7 @@ def header(selection: Selection, picture: Picture, trace: Trace) -> None:
             st.markdown(HELP)
         with st.popover("Download"):
             download.buttons(selection, picture, trace)
+        keeping.control(INSPECT, selection, download.offer(selection, picture, trace))
         with st.popover("Link"):
             st.caption("Opens this very selection: model, image, pixels and settings.")
             st.code(state.address(selection, st.context.url or ""), language=None, wrap_lines=True)

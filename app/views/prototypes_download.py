@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from app import figures_prototypes_drawing as drawing
 from app.sheets_prototypes import ChartSheet, MatrixSheet, PatchSheet, Sheet, TimeSheet
 from app.views import prototypes_made as made
 from app.views import prototypes_plain as plain
+from app.views.keeping import Offer
 from app.views.prototypes_health import findings_of
 from app.views.prototypes_look import Look
 from app.views.prototypes_words import QUESTION
@@ -73,6 +75,19 @@ def buttons(look: Look) -> None:
             written = _npz if kind == "npz" else _csv
             name = exports.file_name(*stem, kind=kind)
             _button(f"numbers {kind}", kind, name, exports.MEDIA[kind], _bound(written, look))
+
+
+def offer(look: Look) -> Offer:
+    """What Keep keeps."""
+    of = f"{look.name}: {look.selection.section} at {look.stage}" if look.stages else "Prototypes"
+    return Offer(
+        title=f"{of} · {look.card.title}",
+        cards=(look.card,),
+        figures=lambda: [
+            (one.title, partial(drawing.draw, one, colours=look.selection.colours)) for one in sheets_of(look)
+        ],
+        data={"npz": lambda: _npz(look), "csv": lambda: _csv(look)},
+    )
 
 
 def _button(key: str, kind: str, name: str, media: str, make: Callable[[], bytes]) -> None:

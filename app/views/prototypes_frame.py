@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import process, state
 from app.selection import PROTOTYPES
+from app.views import keeping
 from app.views import prototypes_download as download
 from app.views.inspect_frame import about
 from app.views.prototypes_look import Look
@@ -62,6 +63,7 @@ def header(look: Look) -> None:
             st.markdown(HELP)
         with st.popover("Download"):
             download.buttons(look)
+        keeping.control(PROTOTYPES, look.selection, download.offer(look))
         with st.popover("Link"):
             st.caption("Opens this very selection: model, stage, category and view.")
             link = state.address(look.selection, st.context.url or "", PROTOTYPES)

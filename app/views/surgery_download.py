@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from app import exports, figures, figures_surgery, surgery_links
 from app import figures_prototypes_drawing as drawing
 from app.sheets_prototypes import ChartSheet, MatrixSheet
 from app.views import surgery_causal, surgery_consequences, surgery_numbers
+from app.views.keeping import Offer
 from app.views.surgery_look import Look
 from app.views.surgery_sheets import affinity_sheet, causal_sheet, consequences_sheet
 from app.views.surgery_words import QUESTION, listed, said, unit
@@ -44,6 +46,25 @@ def buttons(look: Look) -> None:
     st.caption("The edits, for this page and the command line")
     name = exports.file_name("loupe-edits", look.card.id, kind="json")
     _button("edits json", "json", name, "application/json", lambda: surgery_links.to_bytes(look.asked))
+
+
+def offer(look: Look) -> Offer:
+    """What Keep keeps; the edits with it."""
+    return Offer(
+        title=f"Before and after: {listed(look)} · {look.card.title}",
+        cards=(look.card,),
+        figures=lambda: [
+            ("Before, after and difference", lambda kind: _panes(look, kind)()),
+            *((sheet.title, partial(_swapped, look, sheet)) for sheet in sheets_of(look)),
+        ],
+        data={"npz": lambda: npz(look), "csv": lambda: csv(look)},
+        picture=look.picture,
+        more={"json": lambda: surgery_links.to_bytes(look.asked)},
+    )
+
+
+def _swapped(look: Look, sheet: ChartSheet | MatrixSheet, kind: str) -> bytes:
+    return _chart(look, sheet, kind)()
 
 
 def _button(key: str, kind: str, name: str, media: str, make: Callable[[], bytes]) -> None:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import process, state
 from app.selection import SURGERY
+from app.views import keeping
 from app.views import surgery_download as download
 from app.views.inspect_frame import about, image
 from app.views.surgery_look import Look, editable_of
@@ -38,6 +39,7 @@ def header(look: Look) -> None:
             st.markdown(HELP)
         with st.popover("Download"):
             download.buttons(look)
+        keeping.control(SURGERY, look.selection, download.offer(look))
         with st.popover("Link"):
             st.caption("Opens this very selection: model, image, edits, pixels and settings.")
             link = state.address(look.selection, st.context.url or "", SURGERY)

@@ -86,7 +86,7 @@ def _main() -> None:
 def _head(now: Shown) -> None:
     """Header, sentences, and the walk that makes an atlas."""
     look = now.look
-    frame.header(look, lambda: download.buttons(now))
+    frame.header(look, lambda: download.buttons(now), download.offer(now))
     page.sentences()
     walking.walk(_first_without(look))
     if look.meanwhile and look.drawn != look.selection.drawn:

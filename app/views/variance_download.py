@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from app.views import variance_numbers as numbers
 from app.views import variance_quality as quality
 from app.views import variance_substitution as substitution
 from app.views import variance_truth as truth
+from app.views.keeping import Offer
 from app.views.variance_shown import Shown, sheet
 from app.views.variance_words import QUESTION
 from app.words import markdown
@@ -65,6 +67,20 @@ def buttons(now: Shown) -> None:
         for kind, written in (("npz", points_npz), ("csv", numbers_csv)):
             name = exports.file_name(*stem, kind=kind)
             _button(f"numbers {kind}", kind, name, exports.MEDIA[kind], _bound(written, now))
+
+
+def offer(now: Shown) -> Offer | None:
+    """What Keep keeps."""
+    if now.chosen is None:
+        return None
+    return Offer(
+        title=f"{', '.join(panel.title for panel, _ in now.pairs)} · {now.look.card.title}",
+        cards=now.look.cards,
+        figures=lambda: [
+            (one.title, partial(figure, one, colours=now.look.selection.colours)) for one in sheets_of(now)
+        ],
+        data={"npz": lambda: points_npz(now), "csv": lambda: numbers_csv(now)},
+    )
 
 
 def _button(key: str, kind: str, name: str, media: str, make: Callable[[], bytes]) -> None:

@@ -18,9 +18,10 @@ from app.selection import (
     VARIANCE,
     Selection,
 )
-from app.views import inspect_frame
+from app.views import inspect_frame, keeping
 from app.views import variance_words as words
 from app.views.inspect_frame import about
+from app.views.keeping import Offer
 from app.views.variance_look import Look
 from app.words import html
 
@@ -149,14 +150,15 @@ def _projection(chosen: Selection) -> None:
         st.number_input("Seed", 0, 999_999, chosen.seed, **state.bound("seed", chosen.seed))
 
 
-def header(look: Look, download: Callable[[], None]) -> None:
-    """The question, and how to read the answer, take it along, and pass it on. download: draws the buttons."""
+def header(look: Look, download: Callable[[], None], offer: Offer | None) -> None:
+    """The question, and how to read the answer, keep it, take it along, and pass it on. download: draws the buttons."""
     with st.container(horizontal=True, vertical_alignment="center", key="header"):
         st.html(f"<h1 class='lp-question'>{words.QUESTION}</h1>", width="stretch")
         with st.popover("?"):
             st.markdown(words.HELP)
         with st.popover("Download"):
             download()
+        keeping.control(VARIANCE, look.selection, offer)
         with st.popover("Link"):
             st.caption("Opens this very selection: models, sites, pixels, projection and what is selected.")
             link = state.address(look.selection, st.context.url or "", VARIANCE)

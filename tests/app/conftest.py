@@ -142,7 +142,7 @@ def forget() -> None:
     from app import process
 
     kept = (process.engine, process.gallery, process.store, process.jobs, process.atlases, process.walks)
-    for made in (*kept, process.plots, process.photos):
+    for made in (*kept, process.plots, process.photos, process.findings):
         made.cache_clear()
     _reads.clear()
 

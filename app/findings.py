@@ -1,0 +1,410 @@
+"""Findings: states of pages, kept with a note on disk, one folder for each list.
+
+    data/findings/<name>/list.json                 title, findings in their order, the last ones removed
+    data/findings/<name>/<finding>.<what>.<kind>   its figures, its small picture, its data
+
+A list belongs to whoever holds its id: 192 random bits in the person's browser. The folder's name is a hash of the id, so that
+neither a listing of the disk nor a backup opens a list, and no id can name a place elsewhere. `list.json` is exchanged as a whole
+after all files that it names are there: whatever ends in between leaves the list as it was. Imports neither streamlit nor torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from engine import LoupeError
+
+MOST = 100  # findings in a list
+NOTE = 4000  # letters
+NAME = 200  # letters of titles and names
+FINDING_BYTES = 64 << 20
+LIST_BYTES = 512 << 20
+ALL_BYTES = 8 << 30
+UNDONE = 5  # removed findings that can still be brought back
+SMALL = 960  # pixels across the picture of a card
+FILE = "list.json"
+
+_ID = re.compile(r"[A-Za-z0-9_-]{32}")
+_FINDING = re.compile(r"[0-9a-f]{16}")
+_NAMED = re.compile(r"([0-9a-f]{16})\.[a-z0-9-]{1,24}\.(svg|png|webp|npz|csv|json)")
+_LINK = re.compile(r"\./[a-z]{0,20}(\?[^\s\"'<>\\]*)?")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure to be kept. png: of the first one, whose small picture the card shows."""
+
+    title: str
+    svg: bytes
+    png: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What is to be kept. link: reopens the state, relative to the app's root; models: (id, checkpoint's hash);
+    data: kind → file."""
+
+    page: str
+    title: str
+    link: str
+    note: str = ""
+    models: tuple[tuple[str, str], ...] = ()
+    image: str = ""
+    image_hash: str = ""
+    figures: tuple[Figure, ...] = ()
+    data: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was kept. kept: ISO 8601, UTC; figures: (title, SVG's file, PNG's file or ""); small, data: files."""
+
+    id: str
+    page: str
+    title: str
+    link: str
+    note: str
+    kept: str
+    models: tuple[tuple[str, str], ...]
+    image: str
+    image_hash: str
+    figures: tuple[tuple[str, str, str], ...]
+    small: str
+    data: tuple[str, ...]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that it names."""
+        drawn = [name for _, svg, png in self.figures for name in (svg, png)]
+        return tuple(name for name in (*drawn, self.small, *self.data) if name)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list. removed: (its former place, the finding), the latest last."""
+
+    title: str = ""
+    findings: tuple[Finding, ...] = ()
+    removed: tuple[tuple[int, Finding], ...] = ()
+
+
+def new_id() -> str:
+    """An id that nobody can guess."""
+    return secrets.token_urlsafe(24)
+
+
+def is_id(text: object) -> bool:
+    """Whether it could be one of `new_id`."""
+    return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
+class Findings:
+    """All lists of a server. Safe for many sessions at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+
+    def read(self, owner: str) -> Listed:
+        """The list; an empty one where nothing was kept yet."""
+        path = self._folder(owner) / FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return Listed()
+        except (OSError, UnicodeDecodeError) as error:
+            raise LoupeError(f"the list of findings cannot be read ({type(error).__name__})") from None
+        try:
+            return _parsed(json.loads(text))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise LoupeError(
+                "the list of findings is damaged; its figures and data are still on the server"
+            ) from None
+
+    def set_aside(self, owner: str) -> str:
+        """Puts a damaged list's file aside, whole, so that a new list can begin; returns the file's new name."""
+        with self._lock:
+            path = self._folder(owner) / FILE
+            aside = path.with_name(f"list.damaged-{secrets.token_hex(4)}.json")
+            with suppress(FileNotFoundError):
+                path.rename(aside)
+            return aside.name
+
+    def keep(self, owner: str, draft: Draft) -> Finding:
+        """Adds a finding at the end."""
+        check(draft)
+        with self._lock:
+            now = self.read(owner)
+            if len(now.findings) >= MOST:
+                raise LoupeError(f"the list is full: it holds {MOST} findings; export it and remove some")
+            made, files = _made(draft)
+            size = sum(len(data) for data in files.values())
+            if size > FINDING_BYTES:
+                raise LoupeError(f"this is too large to keep: {size >> 20} MiB of {FINDING_BYTES >> 20}")
+            folder = self._folder(owner)
+            if _bytes(folder) + size > LIST_BYTES:
+                raise LoupeError(
+                    f"the list is full: it holds {LIST_BYTES >> 20} MiB; export it and remove some"
+                )
+            if _bytes(self.root) + size > ALL_BYTES:
+                raise LoupeError("the server has no room for more findings; export yours instead")
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                for name, data in files.items():
+                    (folder / name).write_bytes(data)
+                self._write(folder, replace(now, findings=(*now.findings, made)))
+            except OSError as error:
+                for name in files:
+                    with suppress(OSError):
+                        (folder / name).unlink()
+                raise LoupeError(f"the finding could not be written ({error.strerror})") from None
+            return made
+
+    def rename(self, owner: str, title: str) -> None:
+        """Gives the list a title."""
+        self._change(owner, lambda now: replace(now, title=" ".join(title.split())[:NAME]))
+
+    def annotate(self, owner: str, finding: str, note: str) -> None:
+        """Exchanges a note."""
+
+        def noted(now: Listed) -> Listed:
+            at = _place(now, finding)
+            found = list(now.findings)
+            found[at] = replace(found[at], note=note.strip()[:NOTE])
+            return replace(now, findings=tuple(found))
+
+        self._change(owner, noted)
+
+    def move(self, owner: str, finding: str, by: int) -> None:
+        """Moves a finding `by` places down; it stops at the ends."""
+
+        def moved(now: Listed) -> Listed:
+            found = list(now.findings)
+            at = _place(now, finding)
+            one = found.pop(at)
+            found.insert(max(0, at + by), one)
+            return replace(now, findings=tuple(found))
+
+        self._change(owner, moved)
+
+    def remove(self, owner: str, finding: str) -> None:
+        """Takes a finding off the list; `undo` brings it back."""
+
+        def without(now: Listed) -> Listed:
+            at = _place(now, finding)
+            found = list(now.findings)
+            removed = (*now.removed, (at, found.pop(at)))[-UNDONE:]
+            return replace(now, findings=tuple(found), removed=removed)
+
+        self._change(owner, without)
+
+    def undo(self, owner: str) -> None:
+        """Brings the finding back that was removed last, where it was."""
+
+        def again(now: Listed) -> Listed:
+            if not now.removed:
+                raise LoupeError("nothing was removed that could be brought back")
+            if len(now.findings) >= MOST:
+                raise LoupeError(f"the list is full: it holds {MOST} findings")
+            at, one = now.removed[-1]
+            found = list(now.findings)
+            found.insert(at, one)
+            return replace(now, findings=tuple(found), removed=now.removed[:-1])
+
+        self._change(owner, again)
+
+    def file(self, owner: str, name: str) -> bytes | None:
+        """A file that a finding names; None where it is gone."""
+        if not name or not _NAMED.fullmatch(name):
+            return None
+        try:
+            return (self._folder(owner) / name).read_bytes()
+        except OSError:
+            return None
+
+    def _folder(self, owner: str) -> Path:
+        if not is_id(owner):
+            raise LoupeError("this is no list of findings")
+        return self.root / hashlib.sha256(owner.encode()).hexdigest()[:40]
+
+    def _change(self, owner: str, change: Any) -> None:
+        with self._lock:
+            before = self.read(owner)
+            after = change(before)
+            folder = self._folder(owner)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._write(folder, after)
+            except OSError as error:
+                raise LoupeError(f"the list could not be written ({error.strerror})") from None
+            for name in _names(before) - _names(after):  # what can no longer be brought back
+                with suppress(OSError):
+                    (folder / name).unlink()
+
+    def _write(self, folder: Path, listed: Listed) -> None:
+        part = folder / f"{FILE}.{secrets.token_hex(4)}.part"
+        try:
+            with part.open("w", encoding="utf-8") as file:
+                json.dump({"version": 1, **asdict(listed)}, file, ensure_ascii=False, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(folder / FILE)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def check(draft: Draft) -> None:
+    """Refuses what could not be shown again safely."""
+    if not _LINK.fullmatch(draft.link):
+        raise LoupeError("the link of this finding does not lead to a page of this program")
+    for figure in draft.figures:
+        check_svg(figure.svg)
+
+
+def check_svg(svg: bytes) -> None:
+    """A figure holds shapes, text and pictures of its own: nothing that runs, nothing from elsewhere."""
+    if b"<!ENTITY" in svg:
+        raise LoupeError("the figure declares entities, which no figure of this program does")
+    try:
+        root = ElementTree.fromstring(svg)
+    except ElementTree.ParseError:
+        raise LoupeError("the figure is no SVG") from None
+    if _local(root.tag) != "svg":
+        raise LoupeError("the figure is no SVG")
+    for element in root.iter():
+        name = _local(element.tag)
+        if name in ("script", "foreignobject", "iframe", "object", "embed", "handler", "set", "animate"):
+            raise LoupeError(f"the figure holds <{name}>, which no figure of this program does")
+        for attribute, value in element.attrib.items():
+            short = _local(attribute)
+            away = short in ("href", "src") and not re.match(
+                r"#|data:image/(png|jpeg);base64,", value.strip()
+            )
+            if short.startswith("on") or away:
+                raise LoupeError(f"the figure's {short[:20]} leads out of the figure")
+
+
+def _local(tag: object) -> str:
+    return str(tag).rpartition("}")[2].lower()
+
+
+def _made(draft: Draft) -> tuple[Finding, dict[str, bytes]]:
+    """The finding, and its files by name."""
+    key = secrets.token_hex(8)
+    files: dict[str, bytes] = {}
+    figures = []
+    small = ""
+    for index, figure in enumerate(draft.figures, 1):
+        svg, png = f"{key}.figure-{index}.svg", ""
+        files[svg] = figure.svg
+        if figure.png is not None:
+            png = f"{key}.figure-{index}.png"
+            files[png] = figure.png
+            if not small:
+                small = f"{key}.small.webp"
+                files[small] = _small(figure.png)
+        figures.append((figure.title[:NAME], svg, png))
+    data = []
+    for kind, content in draft.data.items():
+        name = f"{key}.data.{kind}"
+        if not _NAMED.fullmatch(name):
+            raise LoupeError(f"data cannot be kept as {kind[:20]}")
+        files[name] = content
+        data.append(name)
+    made = Finding(
+        id=key,
+        page=draft.page,
+        title=draft.title[:NAME],
+        link=draft.link,
+        note=draft.note.strip()[:NOTE],
+        kept=datetime.now(UTC).isoformat(timespec="seconds"),
+        models=draft.models,
+        image=draft.image[:NAME],
+        image_hash=draft.image_hash,
+        figures=tuple(figures),
+        small=small,
+        data=tuple(data),
+    )
+    return made, files
+
+
+def _small(png: bytes) -> bytes:
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture.thumbnail((SMALL, SMALL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=86)
+    return buffer.getvalue()
+
+
+def _place(listed: Listed, finding: str) -> int:
+    for index, one in enumerate(listed.findings):
+        if one.id == finding:
+            return index
+    raise LoupeError("this finding is no longer on the list")
+
+
+def _names(listed: Listed) -> set[str]:
+    return {name for one in (*listed.findings, *(one for _, one in listed.removed)) for name in one.files}
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for base, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(base, name)).st_size
+    return total
+
+
+def _parsed(told: Any) -> Listed:
+    """What the file says; ValueError where it says anything that was never written."""
+    return Listed(
+        title=_text(told["title"], NAME),
+        findings=tuple(_finding(one) for one in told["findings"]),
+        removed=tuple((int(at), _finding(one)) for at, one in told["removed"]),
+    )
+
+
+def _finding(told: Any) -> Finding:
+    made = Finding(
+        id=told["id"],
+        page=_text(told["page"], NAME),
+        title=_text(told["title"], NAME),
+        link=told["link"],
+        note=_text(told["note"], NOTE),
+        kept=datetime.fromisoformat(told["kept"]).isoformat(timespec="seconds"),
+        models=tuple((_text(name, NAME), _text(digest, NAME)) for name, digest in told["models"]),
+        image=_text(told["image"], NAME),
+        image_hash=_text(told["image_hash"], NAME),
+        figures=tuple((_text(title, NAME), svg, png) for title, svg, png in told["figures"]),
+        small=told["small"],
+        data=tuple(told["data"]),
+    )
+    if not _FINDING.fullmatch(made.id) or not _LINK.fullmatch(made.link):
+        raise ValueError("no finding")
+    for name in made.files:
+        match = _NAMED.fullmatch(name)
+        if match is None or match.group(1) != made.id:
+            raise ValueError("no file of this finding")
+    return made
+
+
+def _text(value: Any, most: int) -> str:
+    if not isinstance(value, str) or len(value) > most:
+        raise ValueError("no text")
+    return value
