@@ -56,7 +56,7 @@ def offer(look: Look) -> Offer:
     if len(look.sides) > 1:
         charts += [("IoU by category", categories), ("Where they disagree", disagreement)]
     return Offer(
-        title=f"{' and '.join(side.id for side in look.sides)} compared · {look.picture.title}",
+        title=f"{', '.join(side.id for side in look.sides)} compared · {look.picture.title}",
         cards=[side.card for side in look.sides],
         figures=lambda: [(words, partial(_swapped, make, look)) for words, make in charts],
         data={"npz": lambda: _npz("npz", look), "csv": lambda: _csv("csv", look)},

@@ -14,7 +14,7 @@ numbers behind it, the model with its checkpoint's hash, the image, and your not
 **Export** makes one HTML file that needs nothing else, or Markdown with figures and data in a zip.
 
 The list lies on the server (`data/findings`, or the folder that `LOUPE_FINDINGS` names) and belongs to this browser, which holds
-its unguessable id in a cookie. Links do not carry it: whoever opens one of yours sees the state, not your list. A finding that was
+its unguessable id in a cookie. Links do not carry it: whoever opens one of yours sees the state, not your list. What was
 removed can be brought back; the last five are held.
 """
 EMPTY = (

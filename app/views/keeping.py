@@ -44,7 +44,7 @@ def control(page: Page, selection: Selection, offer: Offer | None) -> None:
             key=note,
             max_chars=NOTE,
             placeholder="What does it show? You can change this later.",
-            height=110,
+            height=160,
         )
         st.button(
             "Keep this",
