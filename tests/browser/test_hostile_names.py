@@ -31,7 +31,7 @@ INJECTED = (
     f'[...document.querySelectorAll(\'img[src="x"], [onerror], [href*="{EVIL}"], [src*="{EVIL}"], [href^="javascript"]\')]'
     ".map((each) => each.outerHTML.slice(0, 200))"
 )
-PAGES = ("", "prototypes", "variance", "guidance", "compare", "surgery", "audit", "library")
+PAGES = ("", "prototypes", "variance", "guidance", "compare", "surgery", "audit", "library", "findings")
 
 
 def save(folder: Path, name: str, **fields) -> None:
