@@ -5,6 +5,7 @@
 # make fuzz   hostile input for every reader, counted           (ARGS="--seconds 60 --only image")
 # make soak   twenty visitors at once for ten minutes           (ARGS="--sessions 4 --minutes 1")
 # make audit  known vulnerabilities of the pinned packages      (needs the network)
+# make docs   the API reference from the docstrings             (docs/api/index.html)
 # make format let ruff rewrite the files
 #
 # Needs Python 3.11 or newer and nothing else. Everything lands in .venv; stamps in there make each command start at once
@@ -14,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test lint format bench fuzz soak audit clean
+.PHONY: help app test lint format bench fuzz soak audit docs clean
 
 # the interpreter that .venv is made with: the first of these that is new enough, unless PYTHON names one
 PYTHON ?=
@@ -30,7 +31,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 help:
-	@sed -n '1,8s/^# //p' Makefile
+	@sed -n '1,9s/^# //p' Makefile
 
 app: .venv/.app-ready
 	@echo "Loupe: http://$(HOST):$(PORT)  (Ctrl-C stops it)"
@@ -58,6 +59,10 @@ fuzz: .venv/.test-ready
 
 soak: .venv/.test-ready
 	$(BIN)/python -m tests.soak $(ARGS)
+
+# The public surface and what it answers with; everything else is found from there.
+docs: .venv/.test-ready
+	$(BIN)/python -m tests.reference docs/api
 
 # In an environment of its own: it must not change what it looks at.
 audit: .venv/.made

@@ -101,3 +101,27 @@ def test_settings_that_python_does_not_know_stay(viewer):
     assert seen["view"].pop("hold") is True
     viewer.page.evaluate("(seen) => rerun(seen)", seen)
     assert viewer.state()["view"]["hold"] is True
+
+
+def test_what_arrives_after_a_page_was_left_draws_nothing(viewer):
+    """Fetches end when they end: what they brought once looked for frames that had gone."""
+    viewer.open()
+    drawn = viewer.page.evaluate(
+        """async () => {
+          const { Panes } = await import(modules + "panes.js");
+          let drawn = 0;
+          class Page extends Panes {
+            refreshed() { this.panes[1].setTitle("drawn"); drawn += 1; }
+          }
+          const page = new Page(document.getElementById("host"), location.href, { defaults: {}, label: "of this test" });
+          page.given = { image: { original: [1, 1] } };
+          page.state = { pins: [], active: null, view: {} };
+          page.opening = {};
+          page.setPanes(2);
+          page.refresh();
+          page.close();
+          page.refresh();
+          return [drawn, page.opening];
+        }"""
+    )
+    assert drawn == [1, None]
