@@ -17,19 +17,17 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
+from app.findings_records import FILE_NAME, LINK, NAME, NOTE, Draft, Finding, Listed, parsed
+from app.findings_svg import check_svg
 from engine import LoupeError
 
 MOST = 100  # findings in a list
-NOTE = 4000  # letters
-NAME = 200  # letters of titles and names
 FINDING_BYTES = 64 << 20
 LIST_BYTES = 512 << 20
 ALL_BYTES = 8 << 30
@@ -38,67 +36,6 @@ SMALL = 960  # pixels across the picture of a card
 FILE = "list.json"
 
 _ID = re.compile(r"[A-Za-z0-9_-]{32}")
-_FINDING = re.compile(r"[0-9a-f]{16}")
-_NAMED = re.compile(r"([0-9a-f]{16})\.[a-z0-9-]{1,24}\.(svg|png|webp|npz|csv|json)")
-_LINK = re.compile(r"\./[a-z]{0,20}(\?[^\s\"'<>\\]*)?")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure to be kept. png: of the first one, whose small picture the card shows."""
-
-    title: str
-    svg: bytes
-    png: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Draft:
-    """What is to be kept. link: reopens the state, relative to the app's root; models: (id, checkpoint's hash);
-    data: kind → file."""
-
-    page: str
-    title: str
-    link: str
-    note: str = ""
-    models: tuple[tuple[str, str], ...] = ()
-    image: str = ""
-    image_hash: str = ""
-    figures: tuple[Figure, ...] = ()
-    data: Mapping[str, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was kept. kept: ISO 8601, UTC; figures: (title, SVG's file, PNG's file or ""); small, data: files."""
-
-    id: str
-    page: str
-    title: str
-    link: str
-    note: str
-    kept: str
-    models: tuple[tuple[str, str], ...]
-    image: str
-    image_hash: str
-    figures: tuple[tuple[str, str, str], ...]
-    small: str
-    data: tuple[str, ...]
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Every file that it names."""
-        drawn = [name for _, svg, png in self.figures for name in (svg, png)]
-        return tuple(name for name in (*drawn, self.small, *self.data) if name)
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A list. removed: (its former place, the finding), the latest last."""
-
-    title: str = ""
-    findings: tuple[Finding, ...] = ()
-    removed: tuple[tuple[int, Finding], ...] = ()
 
 
 def new_id() -> str:
@@ -128,7 +65,7 @@ class Findings:
         except (OSError, UnicodeDecodeError) as error:
             raise LoupeError(f"the list of findings cannot be read ({type(error).__name__})") from None
         try:
-            return _parsed(json.loads(text))
+            return parsed(json.loads(text))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise LoupeError(
                 "the list of findings is damaged; its figures and data are still on the server"
@@ -228,7 +165,7 @@ class Findings:
 
     def file(self, owner: str, name: str) -> bytes | None:
         """A file that a finding names; None where it is gone."""
-        if not name or not _NAMED.fullmatch(name):
+        if not name or not FILE_NAME.fullmatch(name):
             return None
         try:
             return (self._folder(owner) / name).read_bytes()
@@ -268,37 +205,10 @@ class Findings:
 
 def check(draft: Draft) -> None:
     """Refuses what could not be shown again safely."""
-    if not _LINK.fullmatch(draft.link):
+    if not LINK.fullmatch(draft.link):
         raise LoupeError("the link of this finding does not lead to a page of this program")
     for figure in draft.figures:
         check_svg(figure.svg)
-
-
-def check_svg(svg: bytes) -> None:
-    """A figure holds shapes, text and pictures of its own: nothing that runs, nothing from elsewhere."""
-    if b"<!ENTITY" in svg:
-        raise LoupeError("the figure declares entities, which no figure of this program does")
-    try:
-        root = ElementTree.fromstring(svg)
-    except ElementTree.ParseError:
-        raise LoupeError("the figure is no SVG") from None
-    if _local(root.tag) != "svg":
-        raise LoupeError("the figure is no SVG")
-    for element in root.iter():
-        name = _local(element.tag)
-        if name in ("script", "foreignobject", "iframe", "object", "embed", "handler", "set", "animate"):
-            raise LoupeError(f"the figure holds <{name}>, which no figure of this program does")
-        for attribute, value in element.attrib.items():
-            short = _local(attribute)
-            away = short in ("href", "src") and not re.match(
-                r"#|data:image/(png|jpeg);base64,", value.strip()
-            )
-            if short.startswith("on") or away:
-                raise LoupeError(f"the figure's {short[:20]} leads out of the figure")
-
-
-def _local(tag: object) -> str:
-    return str(tag).rpartition("}")[2].lower()
 
 
 def _made(draft: Draft) -> tuple[Finding, dict[str, bytes]]:
@@ -320,7 +230,7 @@ def _made(draft: Draft) -> tuple[Finding, dict[str, bytes]]:
     data = []
     for kind, content in draft.data.items():
         name = f"{key}.data.{kind}"
-        if not _NAMED.fullmatch(name):
+        if not FILE_NAME.fullmatch(name):
             raise LoupeError(f"data cannot be kept as {kind[:20]}")
         files[name] = content
         data.append(name)
@@ -369,42 +279,3 @@ def _bytes(folder: Path) -> int:
             with suppress(OSError):
                 total += os.stat(os.path.join(base, name)).st_size
     return total
-
-
-def _parsed(told: Any) -> Listed:
-    """What the file says; ValueError where it says anything that was never written."""
-    return Listed(
-        title=_text(told["title"], NAME),
-        findings=tuple(_finding(one) for one in told["findings"]),
-        removed=tuple((int(at), _finding(one)) for at, one in told["removed"]),
-    )
-
-
-def _finding(told: Any) -> Finding:
-    made = Finding(
-        id=told["id"],
-        page=_text(told["page"], NAME),
-        title=_text(told["title"], NAME),
-        link=told["link"],
-        note=_text(told["note"], NOTE),
-        kept=datetime.fromisoformat(told["kept"]).isoformat(timespec="seconds"),
-        models=tuple((_text(name, NAME), _text(digest, NAME)) for name, digest in told["models"]),
-        image=_text(told["image"], NAME),
-        image_hash=_text(told["image_hash"], NAME),
-        figures=tuple((_text(title, NAME), svg, png) for title, svg, png in told["figures"]),
-        small=told["small"],
-        data=tuple(told["data"]),
-    )
-    if not _FINDING.fullmatch(made.id) or not _LINK.fullmatch(made.link):
-        raise ValueError("no finding")
-    for name in made.files:
-        match = _NAMED.fullmatch(name)
-        if match is None or match.group(1) != made.id:
-            raise ValueError("no file of this finding")
-    return made
-
-
-def _text(value: Any, most: int) -> str:
-    if not isinstance(value, str) or len(value) > most:
-        raise ValueError("no text")
-    return value

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from app.exports import file_name
-from app.findings import Finding, Listed, check_svg
+from app.findings_records import Finding, Listed
+from app.findings_svg import check_svg
 from engine import LoupeError
 
 TITLE = "Findings"

@@ -32,9 +32,8 @@ ID_LENGTH = 16
 THUMBNAIL = 72  # pixels, square
 UPLOAD_BYTES = 192 * 2**20  # decoded pixels of uploads kept in this process
 UPLOADS = 256  # of them at most: small ones cost more than their pixels
-DECODING = threading.BoundedSemaphore(
-    2
-)  # uploads that are decoded at once: each may take some hundred MB meanwhile
+# Two are decoded at once: each may take some hundred MB meanwhile.
+DECODING = threading.BoundedSemaphore(2)
 DATA = "data-"  # begins the id of a dataset's image
 KEPT = 64  # images of datasets kept in this process: they are quickly had again
 

@@ -118,43 +118,46 @@ def routes(
         return _answer(store, request, lambda entry, asked: _influence(entry, asked, ask))
 
     def plot(request: Request) -> Response:
-        if refusal := _foreign(request):
-            return refusal
         body = plots.get(request.path_params["key"]) if plots is not None else None
         if body is None:
             return PlainTextResponse("these points are no longer held: ask for them again", 410, headers=GONE)
         return Response(body.content, media_type=body.media_type, headers=HEADERS)
 
-    return [
-        Route(f"{root}/viewer/{{version}}/{{file:path}}", _script),
-        Route(f"{root}/plots/{{key}}", plot),
-        Route(f"{root}/tensors/{{key}}/image.png", photo),
-        Route(f"{root}/tensors/{{key}}/maps", maps),
-        Route(f"{root}/tensors/{{key}}/logits", logits),
-        Route(f"{root}/tensors/{{key}}/guidance", guidance),
-        Route(f"{root}/tensors/{{key}}/influence", influence),
-        Route(f"{root}/tensors/{{key}}/{{stage}}", stage),
-        Route(f"{root}/tensors/{{key}}/{{stage}}/extras", extras),
-        Route(f"{root}/tensors/{{key}}/{{stage}}/alike", alike),
-    ]
+    under_keys = {
+        "plots/{key}": plot,
+        "tensors/{key}/image.png": photo,
+        "tensors/{key}/maps": maps,
+        "tensors/{key}/logits": logits,
+        "tensors/{key}/guidance": guidance,
+        "tensors/{key}/influence": influence,
+        "tensors/{key}/{stage}": stage,
+        "tensors/{key}/{stage}/extras": extras,
+        "tensors/{key}/{stage}/alike": alike,
+    }
+    scripts = Route(f"{root}/viewer/{{version}}/{{file:path}}", _script)  # the same for everybody
+    return [scripts, *(Route(f"{root}/{path}", _ours(answer)) for path, answer in under_keys.items())]
 
 
-def _foreign(request: Request) -> Response | None:
-    """The refusal of what another site's page asks for; None for our own pages.
+def _ours(answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """The handler, for our own pages only.
 
     Browsers say where a request comes from (Sec-Fetch-Site, on https and on localhost; Origin where scripts of others ask). What
     says nothing is no browser, or an old one: for those the key must do.
     """
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    theirs = site not in (None, "same-origin", "none")
-    if origin is not None and site is None:
-        theirs = urlsplit(origin).netloc != request.headers.get("host")
-    return PlainTextResponse("only the app's own pages are answered", 403, headers=GONE) if theirs else None
+
+    def guarded(request: Request) -> Response:
+        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+        theirs = site not in (None, "same-origin", "none")
+        if origin is not None and site is None:
+            theirs = urlsplit(origin).netloc != request.headers.get("host")
+        if theirs:
+            return PlainTextResponse("only the app's own pages are answered", 403, headers=GONE)
+        return answer(request)
+
+    return guarded
 
 
 def _answer(store: Store, request: Request, make, media_type: str = "application/octet-stream") -> Response:
-    if refusal := _foreign(request):
-        return refusal
     entry = store.get(request.path_params["key"])
     if entry is None:
         return PlainTextResponse("these tensors are no longer held: ask for a new trace", 410, headers=GONE)

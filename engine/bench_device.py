@@ -229,7 +229,7 @@ class TrainingStep:
 
     def __init__(self, segmenter: Segmenter, batch: int, size: int, device: torch.device) -> None:
         self.device = device
-        self.objective = SegmentationObjective(segmenter.to(memory_format=torch.channels_last)).train()  # pyright: ignore[reportCallIssue]
+        self.objective = SegmentationObjective(segmenter).train()
         self.recipe = Recipe("bench", batch=batch, crop=size, optimiser="adamw", learning_rate=1e-5)
         self.optimiser = make_optimiser(self, self.recipe)  # pyright: ignore[reportArgumentType]
         self.clipped = clip_groups(self)  # pyright: ignore[reportArgumentType]

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,32 +166,34 @@ def app_server(tmp_path_factory: pytest.TempPathFactory, atlas_root: Path) -> It
 
 @contextmanager
 def served_app(folder: Path, **settings: str) -> Iterator[str]:
-    """The app on a free port, its log and caches in the folder; `settings` are environment variables."""
+    """The app on a free port, its log and all that it keeps in the folder; `settings` are environment variables."""
     if not (ROOT / "app" / "main.py").is_file():
         pytest.fail("app/main.py is missing")
+    own = {"LOUPE_CACHE": str(folder), "LOUPE_FINDINGS": str(folder / "findings")}
+    with launched("app/main.py", folder / "log.txt", own | settings) as (address, _):
+        yield address
+
+
+@contextmanager
+def launched(
+    script: str, log: Path, settings: Mapping[str, str]
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Address and process of a Streamlit script on a server of its own, which begins no walks over datasets by itself."""
     port = free_port()
     address = f"http://localhost:{port}"
-    log = folder / "log.txt"
-    command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
-    environment = {
-        **os.environ,
-        "LOUPE_ATLAS": "0",
-        "LOUPE_CACHE": str(folder),
-        "LOUPE_FINDINGS": str(folder / "findings"),
-        **settings,
-    }
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment,
+            env={**os.environ, "LOUPE_ATLAS": "0", **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
             wait_until_healthy(address, process, log)
-            yield address
+            yield address, process
         finally:
             stop(process)
 

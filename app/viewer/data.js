@@ -39,19 +39,21 @@ export class Data {
   }
 
   /** The engine's answer to something that may take long: it says for how long already, and how to stop it. */
-  async slowly(words, address, { signal, stop }) {
+  async slowly(words, address, { signal, stop, prepare }) {
+    const wait = Symbol(words); // one that was ended must not hide the one that took its place
     const began = performance.now();
     const say = () => {
       const seconds = Math.floor((performance.now() - began) / 1000);
-      this.waiting("engine", `${words}${seconds > 1 ? ` · ${seconds} s` : ""}`, null, { text: "Stop", act: stop });
+      this.waiting(wait, `${words}${seconds ? ` · ${seconds} s` : ""}`, null, { text: "Stop", act: stop });
     };
-    say();
+    const first = setTimeout(say, 60); // most answers come before anybody has read that they are waited for
     const clock = setInterval(say, 1000);
     try {
-      return await load(this.url(address), this, undefined, { signal });
+      return await load(this.url(address), this, prepare, { signal });
     } finally {
+      clearTimeout(first);
       clearInterval(clock);
-      this.waiting("engine", null);
+      this.waiting(wait, null);
     }
   }
 

@@ -10,7 +10,7 @@ import { affinityRow, entropy, pickHead, toPixels } from "./affinity.js";
 import { Data } from "./data.js";
 import { cellOf, queryAt } from "./geometry.js";
 import { UNIFORM, largestOf } from "./scale.js";
-import { load, release, single } from "./tensors.js";
+import { load, single } from "./tensors.js";
 
 /** Tensors of a guided model (engine/wire.py, `guidance_tensors`) → its context encoder as a stage, null without one. */
 export function prepareContext({ about, tensors, size }) {
@@ -50,7 +50,6 @@ export class Source {
   /** given: one entry of data.panes; `progress(text, part, button)`: over its pane. */
   constructor(given, base, progress) {
     this.given = given;
-    this.progress = progress;
     this.data = new Data(given, base, progress);
     this.context = null;
     this.found = new Map(); // "site row,col" → influence
@@ -82,10 +81,10 @@ export class Source {
   }
 
   async fetchContext() {
-    this.progress("fetching the context encoder's affinities", 0);
+    this.data.waiting("context", "fetching the context encoder's affinities", 0);
     const url = this.data.url(`tensors/${this.given.key}/guidance`);
-    this.context = (await load(url, this, prepareContext)).stage;
-    this.progress(null);
+    this.context = (await load(url, this.data, prepareContext)).stage;
+    this.data.waiting("context", null);
   }
 
   /** The live stage in this mode, null while it has not arrived or where there is none. */
@@ -108,6 +107,7 @@ export class Source {
     if (this.asked === key || this.stopped === key || this.found.has(key)) return;
     this.control?.abort();
     this.asked = key;
+    this.data.waiting("stopped", null);
     const control = (this.control = new AbortController());
     const path = `tensors/${this.given.key}/influence`;
     const stop = () => {
@@ -115,33 +115,22 @@ export class Source {
       control.abort();
       fetch(this.data.url(`${path}?viewer=${this.name}&stop=1`)).catch(() => {});
     };
-    const began = performance.now();
-    const say = () => {
-      const seconds = Math.floor((performance.now() - began) / 1000);
-      this.progress(`${words}${seconds ? ` · ${seconds} s` : ""}`, null, { text: "Stop", act: stop });
-    };
-    const clock = setInterval(say, 1000);
-    const first = setTimeout(say, 60);
-    const url = this.data.url(`${path}?row=${pixel[0]}&col=${pixel[1]}&site=${site}&viewer=${this.name}`);
-    load(url, this, prepareInfluence, { signal: control.signal })
-      .then((found) => {
-        this.found.set(key, found);
-        this.progress(null);
-      })
+    const address = `${path}?row=${pixel[0]}&col=${pixel[1]}&site=${site}&viewer=${this.name}`;
+    this.data
+      .slowly(words, address, { signal: control.signal, stop, prepare: prepareInfluence })
+      .then((found) => this.found.set(key, found))
       .catch((error) => {
         const byPerson = this.stopped === key;
         if (error.name === "AbortError" && !byPerson) return null; // something else is shown by now
         this.stopped = key; // not again by itself
         const again = () => {
           this.stopped = null;
-          this.progress(null);
+          this.data.waiting("stopped", null);
           done();
         };
-        return byPerson ? this.progress("stopped", null, { text: "Go on", act: again }) : failed(error, again);
+        return byPerson ? this.data.waiting("stopped", "stopped", null, { text: "Go on", act: again }) : failed(error, again);
       })
       .finally(() => {
-        clearInterval(clock);
-        clearTimeout(first);
         if (this.asked === key) this.asked = null;
         done();
       });
@@ -149,10 +138,10 @@ export class Source {
 
   /** Nothing is waited for any more: another pixel, site or mode is shown. */
   forget() {
+    if (this.data.waits.has("stopped")) this.data.waiting("stopped", null);
     if (!this.asked) return;
     this.control.abort();
     this.asked = null;
-    this.progress(null);
   }
 
   /** The value of a reading in the cell that a pixel of the original falls into. */
@@ -172,7 +161,6 @@ export class Source {
   close() {
     this.control?.abort();
     this.data.close();
-    release(this);
   }
 }
 

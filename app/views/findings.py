@@ -11,7 +11,8 @@ from base64 import b64encode
 import streamlit as st
 
 from app import exports, findings_export, process, state
-from app.findings import MOST, NAME, NOTE, Finding, Listed
+from app.findings import MOST
+from app.findings_records import NAME, NOTE, Finding, Listed
 from app.views.findings_words import EMPTY, EXAMPLES, HELP, QUESTION, changed
 from app.words import html, markdown
 from engine import LoupeError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.findings import Finding
+from app.findings_records import Finding
 
 QUESTION = "What have I found?"
 HELP = """

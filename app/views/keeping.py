@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from app import process, state
-from app.findings import MOST, NOTE, Draft, Figure
+from app.findings import MOST
+from app.findings_records import NOTE, Draft, Figure
 from app.gallery import Picture
 from app.selection import INSPECT, Page, Selection
 from app.words import markdown

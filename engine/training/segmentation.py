@@ -44,7 +44,6 @@ class SegmentationTask:
             start_memory(self.segmenter, Path(recipe.initial_memory))
         if recipe.initial_backbone:
             checkpoints.load_backbone(find_backbone(recipe.initial_backbone), self.segmenter.backbone)  # pyright: ignore[reportArgumentType]
-        self.segmenter.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.objective: nn.Module = SegmentationObjective(self.segmenter, recipe.backbone_precision == "fp32")
         self.initial_share = spec.memory_share
         self.moments = MomentRecorder(recipe.steps, recipe.moments) if spec.remembers else None

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from app import findings, findings_export, process, state
-from app.findings import Draft, Figure, Findings, check_svg, new_id
+from app.findings import Findings, new_id
+from app.findings_records import Draft, Figure
+from app.findings_svg import check_svg
 from app.views import findings as page_of_findings
 from app.visitors import COOKIE, Visitors
 from engine import LoupeError

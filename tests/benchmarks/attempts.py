@@ -29,7 +29,7 @@ BATCH = 4
 def variants(model: Any, images: np.ndarray, compiled: bool) -> dict[str, tuple[int, Callable[[], Tensor]]]:
     """Name → (images of a call, the call). The first one is the pass as it is."""
     one, many = model.normalise(images[:1]), model.normalise(images)
-    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     device = one.device
 
     def half() -> Tensor:
@@ -39,7 +39,8 @@ def variants(model: Any, images: np.ndarray, compiled: bool) -> dict[str, tuple[
     found: dict[str, tuple[int, Callable[[], Tensor]]] = {
         "as it is": (1, lambda: model(one)),
         "contiguous input (NCHW)": (1, lambda: model(one.contiguous())),
-        "channels-last weights": (1, lambda: last(one)),
+        "contiguous weights": (1, lambda: plain(one)),
+        "both contiguous": (1, lambda: plain(one.contiguous())),
         "bf16 autocast": (1, half),
         f"a batch of {BATCH}": (BATCH, lambda: model(many)),
         "inference_mode": (1, lambda: _inference(model, one)),

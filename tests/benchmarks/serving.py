@@ -7,9 +7,6 @@ change of the page.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,24 +71,10 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def served(script: str, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Address of a Streamlit script on a server of its own; nothing is made aside meanwhile."""
-    from tests.conftest import ROOT, free_port, stop, wait_until_healthy
+    from tests.conftest import launched
 
-    port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "LOUPE_ATLAS": "0", **(environment or {})},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            wait_until_healthy(f"http://localhost:{port}", process, log)
-            yield f"http://localhost:{port}"
-        finally:
-            stop(process)
+    with launched(script, log, environment or {}) as (address, _):
+        yield address
 
 
 @contextmanager

@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ import numpy as np
 
 from tests.soak.visitor import PATIENCE, VIEWER, Ledger, Visitor
 
-ROOT = Path(__file__).resolve().parents[2]
 MEMORY, HELD_UP = 1.1, 3.0
 CLICKS = 40
 QUIET = float(
@@ -36,32 +34,13 @@ WARM = 90.0  # seconds that one visitor does everything for
 ATLAS = 32  # images
 
 
+@dataclass(frozen=True)
 class Server:
-    """The app on a free port, with folders of its own."""
+    """The app on a server of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        from tests.benchmarks.serving import shipped_atlas
-        from tests.conftest import free_port, wait_until_healthy
-
-        shipped_atlas(folder / "atlases", ATLAS)
-        port = free_port()
-        self.address, self.log = f"http://localhost:{port}", folder / "log.txt"
-        settings = {
-            "LOUPE_ATLAS": "0",
-            "LOUPE_ATLASES": str(folder / "atlases"),
-            "LOUPE_CACHE": str(folder / "cache"),
-        }
-        command = [sys.executable, "-m", "streamlit", "run", "app/main.py", "--server.port", str(port)]
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**os.environ, **settings},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        wait_until_healthy(self.address, self.process, self.log)
+    address: str
+    process: subprocess.Popen[bytes]
+    log: Path
 
     def memory(self) -> float:
         """MiB that the server process holds resident."""
@@ -72,11 +51,6 @@ class Server:
         return self.log.read_text(encoding="utf-8", errors="replace").count(
             "Traceback (most recent call last)"
         )
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-            self.process.wait(20)
 
 
 async def emptied(browser: Any, server: Server) -> float:
@@ -231,13 +205,18 @@ def main() -> int:
         "--json", type=Path, default=Path("runs/soak.json"), help="where the figures are written"
     )
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="loupe-soak-") as folder:
-        server = Server(Path(folder))
-        try:
-            found = asyncio.run(soak(server, asked.sessions, asked.minutes))
-        finally:
-            server.stop()
-            log = server.log.read_text(encoding="utf-8", errors="replace")
+    from tests.benchmarks.serving import shipped_atlas
+    from tests.conftest import launched
+
+    with tempfile.TemporaryDirectory(prefix="loupe-soak-") as name:
+        folder = Path(name)
+        shipped_atlas(folder / "atlases", ATLAS)
+        settings = {f"LOUPE_{each.upper()}": str(folder / each) for each in ("atlases", "cache", "findings")}
+        with launched("app/main.py", folder / "log.txt", settings) as (address, process):
+            found = asyncio.run(
+                soak(Server(address, process, folder / "log.txt"), asked.sessions, asked.minutes)
+            )
+        log = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     if found["tracebacks"]:
