@@ -16,9 +16,9 @@ export class Panel {
     this.truth = category("true");
     this.title = el("div.bars-title");
     this.bars = Array.from({ length: ROWS }, (_, index) => this.row(index));
-    this.list = el("div.bars", { role: "list" }, ...this.bars.map((bar) => bar.node));
+    this.list = el("div.bars", { role: "group", "aria-label": "Strongest sources" }, ...this.bars.map((bar) => bar.node));
     this.massTexts = Array.from({ length: 4 }, () => el("span", { hidden: true }));
-    this.mass = el("div.mass", { role: "img" }, ...this.massTexts);
+    this.mass = el("div.mass", { role: "img", "aria-label": "weight by predicted category of the source cells" }, ...this.massTexts);
     this.mass.addEventListener("pointerenter", () => (this.mass.title = this.massWords()));
     this.massTitle = el("div.bars-title.quiet", { text: "weight by predicted category of the source cells" });
     this.massBox = el("div.mass-box", {}, this.massTitle, this.mass);
@@ -159,7 +159,10 @@ export class Panel {
   /** For screen readers, once the pointer rests. */
   say(text) {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => setText(this.live, text), 500);
+    this.timer = setTimeout(() => {
+      setText(this.live, text);
+      if (this.massNow) this.mass.setAttribute("aria-label", `${this.massTitle.textContent}: ${this.massWords()}`);
+    }, 500);
   }
 }
 

@@ -119,7 +119,8 @@ def iou_table(
         "one cell for 32×32 pixels: what it lacks, it lacks here."
     )
     return (
-        f'<section class="lp-panel"><h4><abbr title="{html(meaning)}">Inside and outside the boundary band</abbr> '
+        f'<section class="lp-panel" tabindex="0" role="region" aria-label="Inside and outside the boundary band">'
+        f'<h4><abbr title="{html(meaning)}">Inside and outside the boundary band</abbr> '
         f'<span class="lp-soft">this image, by ground truth</span></h4><table class="lp-table lp-numbers"><thead><tr><th></th>'
         f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
     )
