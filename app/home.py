@@ -6,7 +6,18 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.views import audit, compare, findings, guidance, inspect, library, prototypes, surgery, variance
+from app.views import (
+    audit,
+    compare,
+    findings,
+    guidance,
+    inspect,
+    library,
+    prototypes,
+    surgery,
+    tour_card,
+    variance,
+)
 
 STYLE = Path(__file__).with_name("style.css")
 ICON = Path(__file__).with_name("icon.svg")  # a file of our own: icon names are fetched from another server
@@ -35,7 +46,9 @@ def main() -> None:
         st.Page(findings.render, title="Findings", icon=":material/bookmarks:", url_path="findings"),
         st.Page(library.render, title="Library", icon=":material/shelves:", url_path="library"),
     ]
-    st.navigation(pages).run()
+    current = st.navigation(pages)
+    tour_card.draw(current.url_path)
+    current.run()
 
 
 main()

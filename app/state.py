@@ -134,6 +134,16 @@ def address(selection: Selection, url: str, page: Page = INSPECT) -> str:
     return f"{url.partition('?')[0]}?{urlencode(to_params(selection, page), safe=',;')}"
 
 
+def asked(name: str) -> str | None:
+    """A parameter of the address that is no page's own."""
+    return st.query_params.get(name)
+
+
+def forget_asked(name: str) -> None:
+    """Takes it out of the address; the page's own parameters stay."""
+    st.query_params.pop(name, None)
+
+
 def notice(*sentences: str) -> None:
     """Sentences for the person, shown until their next act."""
     held = st.session_state.setdefault(_NOTICES, [])
