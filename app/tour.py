@@ -32,7 +32,8 @@ class Step:
     """One stop. path: of the page's address, "" for the one that opens without; page: what its links spell, None where nothing.
 
     models: without all of them there is no such step; scene: likewise, by title, "" where the page shows none; chosen: the
-    selection's fields.
+    selection's fields, with all that the page would fill in by itself: what it adds to its address later is another entry in the
+    browser's history.
     """
 
     title: str
@@ -92,7 +93,7 @@ STEPS = (
         GUIDANCE,
         ("hfgd",),
         "scene 8",
-        {"model": "hfgd", "pins": ((149, 185),)},
+        {"model": "hfgd", "pins": ((149, 185),), "token_cut": 0.0, "high_cut": 0.0, "low_cut": 0.0},
     ),
     Step(
         "Decoders compared",
@@ -104,6 +105,7 @@ STEPS = (
         {
             "model": "cpt",
             "models": ("cpt", "bilinear", "qup", "hfgd"),
+            "shows": ("auto", "auto", "auto", "auto"),
             "pins": ((246, 114),),
             "stage": "stride4",
         },

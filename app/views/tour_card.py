@@ -18,7 +18,7 @@ _CSS = """
 section { font: 12.5px/1.36 var(--st-font); color: var(--st-text-color); display: flex; align-items: center; gap: 0 18px; }
 section.card { min-height: 44px; box-sizing: border-box; padding: 3px 12px; justify-content: space-between;
   background: var(--st-secondary-background-color); border-radius: 5px; }
-p { margin: 0; max-width: 64rem; text-wrap: pretty; }
+p { margin: 0; max-width: 80rem; text-wrap: balance; }
 small { font-size: inherit; font-variant-numeric: tabular-nums; margin-right: .9em; opacity: .8; white-space: nowrap; }
 b { font-weight: 600; margin-right: .35em; }
 nav { display: flex; flex: none; align-items: center; gap: 4px; }

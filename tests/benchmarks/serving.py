@@ -91,7 +91,11 @@ def side_by_side(folder: Path, environment: Mapping[str, str] | None = None) -> 
 
 def visit(browser: Browser, address: str) -> Page:
     """The address in a profile of its own."""
-    page = browser.new_context(viewport=WINDOW).new_page()  # pyright: ignore[reportArgumentType]
+    from tests.browser.pages import MET
+
+    context = browser.new_context(viewport=WINDOW)  # pyright: ignore[reportArgumentType]
+    context.add_init_script(MET)
+    page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(address)
     return page

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from engine import Engine
 from engine.atlas import Atlas
-from tests.browser.pages import PATIENCE, WINDOW
+from tests.browser.pages import MET, PATIENCE, WINDOW
 from tests.browser.scatter_harness import points
 from tests.browser.scatter_harness.driver import Scatter
 from tests.browser.scatter_harness.server import ScatterHarness
@@ -28,6 +28,7 @@ IMAGES = 14  # of the atlas: enough for more than the few patches that Prototype
 def profile(browser: Browser) -> Iterator[BrowserContext]:
     """Where the served app is opened: its scripts are fetched and compiled once, as by a person who comes back."""
     context = browser.new_context(viewport=WINDOW, color_scheme="light")
+    context.add_init_script(MET)
     yield context
     context.close()
 
@@ -35,7 +36,7 @@ def profile(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def served(profile: BrowserContext, app_server: str) -> Iterator[Page]:
     """A page for the served app, 1400×900, light theme, not opened yet. Cookies and storage are empty, as in a profile of its
-    own; nothing may have gone wrong in the browser by the end."""
+    own, but for the mark that the tour was offered; nothing may have gone wrong in the browser by the end."""
     page = profile.new_page()
     page.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)

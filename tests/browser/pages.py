@@ -17,6 +17,9 @@ WINDOW: ViewportSize = {"width": 1400, "height": 900}
 VIEWER = "[data-testid=loupe-viewer][data-ready]"
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
+# As after the first visit: nothing is offered to whoever comes back. Run before a page's own scripts.
+MET = "try { localStorage.setItem('loupe-tour', 'met'); } catch { /* a page without storage */ }"
+
 
 def parse(link: str) -> dict[str, str]:
     """The parameters of a link."""
@@ -50,9 +53,11 @@ def go_to(page: Page, name: str) -> None:
 
 
 @contextmanager
-def elsewhere(browser: Browser, **settings: Any) -> Iterator[Page]:
-    """A page in a profile of its own: what another person has. `settings` are the context's."""
+def elsewhere(browser: Browser, met: bool = True, **settings: Any) -> Iterator[Page]:
+    """A page in a profile of its own: what another person has. met: was here before; `settings` are the context's."""
     context = browser.new_context(**{"viewport": WINDOW, **settings})
+    if met:
+        context.add_init_script(MET)
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     yield page

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Dialog, Page, expect
 from typer.testing import CliRunner
 
-from tests.browser.pages import PATIENCE, WINDOW
+from tests.browser.pages import MET, PATIENCE, WINDOW
 from tests.conftest import served_app
 from tests.stand_ins import BACKBONE, SMALL
 
@@ -91,6 +91,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory):
 def watched(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     """A page, and what it did that it should not: dialogs, requests to elsewhere."""
     context = browser.new_context(viewport=WINDOW)
+    context.add_init_script(MET)
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     wrong: list[str] = []

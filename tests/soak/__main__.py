@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.browser.pages import MET
 from tests.soak.visitor import PATIENCE, VIEWER, Ledger, Visitor
 
 MEMORY, HELD_UP = 1.1, 3.0
@@ -78,6 +79,7 @@ async def clicks(browser: Any, server: Server, count: int) -> list[float]:
     ledger = Ledger()
     visitor = Visitor(900, browser, server.address, ledger, 0.0)
     context = await browser.new_context(viewport={"width": 1300, "height": 850})
+    await context.add_init_script(MET)
     visitor.tab = await context.new_page()
     visitor.tab.set_default_timeout(PATIENCE)
     await visitor.tab.goto(f"{server.address}/?model=cpt")

@@ -19,6 +19,8 @@ import numpy as np
 from PIL import Image
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
+from tests.browser.pages import MET
+
 if TYPE_CHECKING:
     from playwright.async_api import Browser, ConsoleMessage, Page, Response
 
@@ -70,6 +72,7 @@ class Visitor:
 
     async def run(self) -> None:
         context = await self.browser.new_context(viewport={"width": 1300, "height": 850})
+        await context.add_init_script(MET)
         self.tab: Page = await context.new_page()
         self.tab.set_default_timeout(PATIENCE)
         self.tab.on("pageerror", lambda error: self.wrong(f"page error: {error}"))
