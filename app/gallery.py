@@ -104,6 +104,9 @@ class Gallery:
         self._samples: dict[str, Picture] | None = None
         self._uploads: OrderedDict[str, Picture] = OrderedDict()
         self._data: OrderedDict[str, Picture] = OrderedDict()
+        self._reduced: OrderedDict[str, Picture] = (
+            OrderedDict()
+        )  # those that the device's memory is too small for
 
     def samples(self) -> list[Picture]:
         """Scenes in the order of their files, then photographs. Read once."""
@@ -139,8 +142,29 @@ class Gallery:
                 self._uploads.popitem(last=False)
         return picture
 
+    def reduce(self, picture_id: str, image: LoadedImage) -> None:
+        """From now on the picture is this smaller image, with its labels at that size; its id stays, as links know it.
+
+        Raises:
+            UnknownPicture: as `get`.
+        """
+        picture = self.get(picture_id)
+        reduced = replace(
+            picture,
+            image=image,
+            truth=_like(picture.truth, image.size),
+            modes=_like(picture.modes, image.size),
+        )
+        with self._lock:
+            self._reduced[picture_id] = reduced
+            while len(self._reduced) > KEPT:
+                self._reduced.popitem(last=False)
+
     def get(self, picture_id: str) -> Picture:
         """The picture of this id. Raises UnknownPicture with what to do about it."""
+        with self._lock:
+            if picture_id in self._reduced:
+                return self._reduced[picture_id]
         if picture_id.startswith(DATA):
             return self._of_dataset(picture_id)
         for picture in self.samples():

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -71,7 +71,7 @@ def _keeping_others(default: Selection, selection: Selection, page: Page) -> Sel
     return replace(selection, **own)
 
 
-def again() -> None:
+def again() -> NoReturn:
     """Runs the whole script now; the address that this run came with says nothing new to it."""
     st.session_state[_TOUCHED] = True
     st.rerun()

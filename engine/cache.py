@@ -90,6 +90,11 @@ class ByteCache:
         with self._lock:
             self._drop(key)
 
+    def items(self) -> list[tuple[Hashable, Any]]:
+        """(key, value) of all entries, the least recently used first."""
+        with self._lock:
+            return [(key, value) for key, (value, _) in self._entries.items()]
+
     def clear(self) -> None:
         with self._lock:
             self._entries.clear()
@@ -149,6 +154,14 @@ class TieredCache:
         self.device.clear()
         self.host.clear()
         self._sizes.clear()
+
+    def give_back(self) -> None:
+        """Empties the device: to the host, or, where they are one, for good."""
+        if not self.device.limit:
+            self.clear()
+        for key, value in self.device.items():
+            self.device.remove(key)
+            self._demote(key, value)
 
     def _demote(self, key: Hashable, value: Any) -> None:
         self.host.put(key, self._to_host(value), self._sizes.get(key, 0))

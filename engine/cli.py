@@ -121,7 +121,16 @@ def trace(
         from engine.branches import branch_readings
 
         engine = Engine(device=device, precision=precision)
-        run = engine.trace(model, loaded)
+        run = engine.trace(model, loaded, smaller=True)
+        if run.image is not None and run.image is not loaded:
+            asked, loaded = loaded, run.image
+            height, width = loaded.size
+            print(
+                f"note: {asked.name} is traced at {width}×{height}: at {asked.size[1]}×{asked.size[0]} it does not fit into the "
+                "device's memory",
+                file=sys.stderr,
+            )
+            truth = None if labels is None else truth_of(labels, loaded)
         names = [stage] if stage is not None else [each.name for each in run.stages]
         readings = [reading(run, name, pixel=(row, col), truth=truth) for name in names]
         branches = [] if run.guidance is None else branch_readings(run, (row, col))

@@ -126,6 +126,17 @@ def load_image(source: Source, long_side: int | None = LONG_SIDE, name: str | No
     return LoadedImage(pixels, original_size, place, _content_hash(pixels, original_size))
 
 
+def smaller(image: LoadedImage, long_side: int) -> LoadedImage:
+    """The same image with fewer pixels; pixels of the original mean the same in both.
+
+    Raises:
+        ImageError: a side would fall below the smallest.
+    """
+    pixels = np.array(_reduce(Image.fromarray(image.pixels), long_side, image.name), dtype=np.uint8)
+    pixels.setflags(write=False)
+    return LoadedImage(pixels, image.original_size, image.name, _content_hash(pixels, image.original_size))
+
+
 def cell(row: int, col: int, image_size: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
     """The cell of a grid that holds the centre of a pixel: floor((row + ½) · h / H), and so for columns.
 

@@ -12,7 +12,7 @@ The image is resized bilinearly after it is normalised, to the nearest multiples
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from engine.errors import LoupeError
 from engine.resample import bilinear_labels, first_largest
+from engine.room import in_pieces
 from engine.shapes import Float
 
 AUTHOR_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -67,11 +68,23 @@ class Inference:
 WHOLE = Inference()
 
 
-@torch.no_grad()
 def predict_labels(
     segmenter: Any, images: np.ndarray, device: str | torch.device, how: Inference = WHOLE
 ) -> np.ndarray:
-    """Labels (b, H, W) of images (b, H, W, 3) uint8, in fp32; uint8 up to 256 categories, else int16."""
+    """Labels (b, H, W) of images (b, H, W, 3) uint8, in fp32; uint8 up to 256 categories, else int16. Images that do not fit
+    into the device's memory together go in halves.
+
+    Raises:
+        OutOfMemory: one image does not fit.
+    """
+    return np.concatenate(in_pieces(lambda some: _labels(segmenter, some, device, how), list(images)))
+
+
+@torch.no_grad()
+def _labels(
+    segmenter: Any, some: Sequence[np.ndarray], device: str | torch.device, how: Inference
+) -> np.ndarray:
+    images = np.stack(some)
     normalised = segmenter.normalise(torch.from_numpy(images).to(device))
     size = (images.shape[1], images.shape[2])
     if how.plain:

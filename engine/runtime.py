@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine import images
+from engine import images, room
 from engine.cache import TieredCache, TierInfo, host_budget
 from engine.catalogue import ModelCard
 from engine.costs import Costs, costs
@@ -41,6 +41,7 @@ from engine.turns import CLICK, JOB, Turns
 __all__ = ["CacheInfo", "Engine", "ModelCard"]
 
 PRECISIONS = ("fp32", "bf16")
+SMALLEST = 64  # pixels of the longer side: an image that does not fit is not made smaller than that
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Engine:
         )
         self._files: OrderedDict[tuple, images.LoadedImage] = OrderedDict()
         self._hits = self._misses = 0
+        room.register(self)
 
     # ---------------------------------------------------------------- models
 
@@ -151,6 +153,7 @@ class Engine:
         truth: np.ndarray | None = None,
         long_side: int | None = images.LONG_SIDE,
         priority: int = CLICK,
+        smaller: bool = False,
     ) -> Trace:
         """Everything that a model does to one image, without the batch axis. A second call is a look-up.
 
@@ -161,15 +164,26 @@ class Engine:
             truth: (H, W) categories of the image, 255 unknown, in the model's numbering: oracle prototypes need it.
             long_side: larger images are reduced to it; None for none.
             priority: `engine.turns.CLICK`, or JOB for what nobody waits for.
+            smaller: an image that does not fit into the device's memory is halved until it does; `Trace.image` then says what
+                was traced. Not with `truth`, which is of the image's size.
 
         Raises:
             LoupeError: unknown model, unreadable checkpoint or image, edits that do not fit; what is cached stays.
+            OutOfMemory: the image does not fit, not even with every cache given back.
         """
         loaded, picture = self._shelf.load(model), self.image(image, long_side)
         if edits:
             check(edits, _subject(loaded))  # refused before anything is run
-            return self._edited(loaded, picture, tuple(edits), truth, priority)
-        return self._unedited(loaded, picture, priority)
+        while True:
+            try:
+                if edits:
+                    return self._edited(loaded, picture, tuple(edits), truth, priority)
+                return self._unedited(loaded, picture, priority)
+            except room.OutOfMemory:
+                half = max(picture.size) // 2
+                if not smaller or truth is not None or half < SMALLEST:
+                    raise
+            picture = images.smaller(picture, half)
 
     def subject(self, model: str | Path) -> Subject:
         """What edits can reach in a model.
@@ -203,9 +217,10 @@ class Engine:
         loaded, picture = self._shelf.load(model), self.image(image, long_side)
         row, col = images.cell(*pixel, picture.original_size, picture.size)
         with self._turns.take(priority), self._autocast():
-            with torch.no_grad():
-                pyramid = self._pyramid(loaded, picture)
-            return influence(loaded.segmenter, pyramid, row, col, site, category)
+            return room.twice(
+                lambda: influence(loaded.segmenter, self._pyramid(loaded, picture), row, col, site, category),
+                _named(loaded, picture),
+            )
 
     def gradients(
         self,
@@ -235,7 +250,10 @@ class Engine:
             raise LoupeError("no pixel of these labels belongs to a category of this model")
         with self._turns.take(priority):
             pixels = loaded.segmenter.normalise(picture.pixels)
-            return gradient_matrix(loaded.segmenter, pixels, torch.from_numpy(labels)[None].to(self.device))
+            known = torch.from_numpy(labels)[None].to(self.device)
+            return room.twice(
+                lambda: gradient_matrix(loaded.segmenter, pixels, known), _named(loaded, picture)
+            )
 
     def costs(self, model: str | Path, size: tuple[int, int], *, priority: int = JOB) -> Costs:
         """Parameters, GMACs, milliseconds and peak memory of one forward pass of an image of `size`, measured now.
@@ -244,7 +262,8 @@ class Engine:
         """
         loaded = self._shelf.load(model)
         with self._turns.take(priority), self._autocast():
-            return costs(loaded.segmenter, size)
+            what = f"{loaded.card.id} at {size[1]}×{size[0]}"
+            return room.twice(lambda: costs(loaded.segmenter, size), what)
 
     def let_clicks_go_first(self) -> None:
         """Waits while somebody's click holds the device: for walks that run a model themselves, between groups of images."""
@@ -259,6 +278,11 @@ class Engine:
     def models_folder(self) -> Path:
         """Where models are added."""
         return self._shelf.added_to
+
+    def give_back(self) -> None:
+        """Lets go of what the device holds and can have again: traces, pyramids, models that nobody uses."""
+        self._traces.give_back()
+        self._shelf.give_back()
 
     def clear(self) -> None:
         """Forget traces and pyramids; models stay."""
@@ -298,7 +322,7 @@ class Engine:
             self._hits += 1
             return replace(trace, image=picture, model=loaded.card)._with_memory_of(trace)
         self._misses += 1
-        trace = make()
+        trace = room.twice(make, _named(loaded, picture))
         # What the trace computes on demand and keeps: normalisers, mean affinities, labels.
         later = sum(4 * s.heads * (s.grid[0] * s.grid[1] + s.source_count) for s in trace.stages)
         later += 2 * picture.size[0] * picture.size[1]  # labels
@@ -373,12 +397,18 @@ class Engine:
         )
         pyramid = self._traces.get(key)
         if pyramid is None:
-            pyramid = loaded.segmenter.pyramid(loaded.segmenter.normalise(picture.pixels))
+            with torch.no_grad():
+                pyramid = loaded.segmenter.pyramid(loaded.segmenter.normalise(picture.pixels))
             self._traces.put(key, pyramid, tensor_bytes(pyramid))
         return pyramid
 
     def _autocast(self):
         return torch.autocast("cuda", torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+def _named(loaded: LoadedModel, picture: images.LoadedImage) -> str:
+    height, width = picture.size
+    return f"{picture.name} at {width}×{height} with {loaded.card.id}"
 
 
 def _subject(loaded: LoadedModel) -> Subject:

@@ -85,6 +85,10 @@ class Shelf:
         """How full the place for loaded models is."""
         return self._models.info()
 
+    def give_back(self) -> None:
+        """Forgets loaded models: whoever uses one keeps it meanwhile."""
+        self._models.clear()
+
     def load(self, model: str | Path) -> LoadedModel:
         """The model, read if it is not held. Raises as `card` and `engine.checkpoints.load` do."""
         described = self.card(model)

@@ -12,6 +12,7 @@ import streamlit as st
 from app import comparison, process
 from app.gallery import Picture
 from app.selection import Selection
+from app.traced import traced
 from app.views.subject import unknown_model
 from app.words import markdown
 from engine import LoupeError
@@ -110,7 +111,7 @@ def place(name: str, picture: Picture) -> Side | Missing:
         return Missing(name, f"{unknown_model(name).rstrip('.')}.")
     try:
         with st.spinner(f"Tracing {markdown(picture.title)} with {markdown(name)} …", show_time=True):
-            trace = engine.trace(name, picture.image)
+            trace = traced(name, picture)
             sites = sites_of(engine.segmenter(name))
     except LoupeError as error:
         return Missing(name, str(error))

@@ -10,6 +10,7 @@ import streamlit as st
 from app import process, state
 from app.gallery import Picture, UnknownPicture
 from app.selection import Page, Selection, fit_pins
+from app.traced import traced
 from app.words import markdown
 from engine import LoupeError
 from engine.runtime import ModelCard
@@ -64,7 +65,7 @@ def trace_of(
     """The picture with its truth in the model's own numbering, and the trace; None where the page has said why there is none."""
     try:
         with st.spinner(f"Tracing {markdown(picture.title)} with {markdown(card.id)} …", show_time=True):
-            trace = process.engine().trace(selection.model, picture.image)
+            trace = traced(selection.model, picture)
     except LoupeError as error:
         state.commit(selection, problems, page)
         st.error(markdown(error))

@@ -17,6 +17,7 @@ from engine.atlas.partial import Partial, merge
 from engine.atlas.records import Skipped
 from engine.errors import LoupeError
 from engine.evaluation import LabelledImages, at_once
+from engine.room import in_pieces
 
 CHUNK = 32  # images of a shard
 MOST_THREADS = 8  # each holds a batch's maps
@@ -100,7 +101,7 @@ class ChunkWalker:
             parts, rows = [], []
             for step in chain([] if first is None else [first], steps, [None]):
                 if isinstance(step, list):
-                    waiting.append(submit(self.collector.collect, step, bounds))
+                    waiting.append(submit(self._collected, step, bounds))
                 elif step is not None:
                     waiting.append(step)
                 while waiting and (step is None or len(waiting) > threads or isinstance(waiting[0], _End)):
@@ -116,6 +117,11 @@ class ChunkWalker:
                     rows += found
                     if tick is not None:
                         tick(len(found))
+
+    def _collected(self, group: list[tuple[int, Any]], bounds: Bounds) -> tuple[Partial, list[Row]]:
+        """One batch; in halves where the device's memory does not hold it."""
+        found = in_pieces(lambda some: self.collector.collect(some, bounds), group)
+        return merge([partial for partial, _ in found]), [row for _, rows in found for row in rows]
 
     def _steps(self, numbers: Iterable[int]) -> Iterator[list[tuple[int, Any]] | _End]:
         """Every batch; after a chunk's last one, its end."""
