@@ -13,7 +13,7 @@ from app.views.subject import opening_of
 from engine.runtime import ModelCard
 
 QUESTION = "What have I loaded?"
-HELP = """
+HELP = r"""
 **Models** are files of a folder: the shipped ones, and those that you add here or put there (`LOUPE_MODELS` names another
 folder). A file of this program is taken as it is; one of mmsegmentation's (CPT or CFT on ResNetV1c, Swin or MiT) is read without
 running anything in it, and what it does not say is yours to say: the blend weight μ, whether a ResNet was trained dilated, the
@@ -23,6 +23,9 @@ Shipped models can be neither renamed nor removed.
 **Datasets** lie in the folder that `LOUPE_DATA` names (`data/` otherwise), as their official download unpacks. A TOML file beside
 them describes one of your own. *Check* reads files and says what is missing or wrong; leafing through draws labels over images.
 A model is looked at over the first dataset with exactly its categories, validation before training.
+
+A checked dataset's bars are shares of category $j$ among the labelled pixels that were read, all splits together:
+$$s_j = \frac{|\{p : y_p = j\}|}{|\{p : y_p \neq \text{unknown}\}|}$$
 
 **Caches** are made again as they are needed. What is being written is not cleared.
 """
