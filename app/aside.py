@@ -29,6 +29,7 @@ class Build:
         self.done, self.total = 0, total
         self.error: str | None = None
         self.waiting = False  # for another process that is at the same
+        self.found: tuple[str, ...] = ()  # sentences on what an earlier walk left
         self.command = tuple(command)
         self._asked_to_stop = False
         self._began, self._first = time.monotonic(), None
@@ -85,7 +86,11 @@ class Build:
         code = self._process.wait()
         self._close_stdin()
         if code and self.error is None and not self._asked_to_stop:
-            self.error = f"the walk ended early (exit status {code}); the log of the app says why"
+            self.error = (
+                f"the walk was killed (signal {-code}); what it had written is kept"
+                if code < 0
+                else f"the walk ended early (exit status {code}); the log of the app says why"
+            )
             self._threads[1].join(1)
             print(self._last_words, file=sys.stderr)
 
@@ -95,7 +100,9 @@ class Build:
         except ValueError:
             return  # a library's chatter
         self.waiting = bool(said.get("waiting"))
-        if "error" in said:
+        if "found" in said:
+            self.found = (*self.found, str(said["found"]))
+        elif "error" in said:
             self.error = str(said["error"])
         elif "done" in said:
             if self._first is None:

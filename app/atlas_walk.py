@@ -53,6 +53,7 @@ def main(checkpoint: str, data: str, images: str, folder: str, device: str, anew
                     ),  # a larger atlas is mended, not made smaller
                     device=device,
                     progress=_progress,
+                    tell=lambda said: _say({"found": said}),
                     stop=gone.is_set,
                     anew=anew == ANEW and not waited,  # what another process has just made is not thrown away
                 )

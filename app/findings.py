@@ -17,15 +17,18 @@ import os
 import re
 import secrets
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from app.findings_records import FILE_NAME, LINK, NAME, NOTE, Draft, Finding, Listed, parsed
 from app.findings_svg import check_svg
 from engine import LoupeError
+from engine.writing import sweep, together, why
 
 MOST = 100  # findings in a list
 FINDING_BYTES = 64 << 20
@@ -99,16 +102,16 @@ class Findings:
             if _bytes(self.root) + size > ALL_BYTES:
                 raise LoupeError("the server has no room for more findings; export yours instead")
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                for name, data in files.items():
-                    (folder / name).write_bytes(data)
-                self._write(folder, replace(now, findings=(*now.findings, made)))
+                self._write(folder, replace(now, findings=(*now.findings, made)), files)
             except OSError as error:
-                for name in files:
-                    with suppress(OSError):
-                        (folder / name).unlink()
-                raise LoupeError(f"the finding could not be written ({error.strerror})") from None
+                raise LoupeError(f"the finding could not be written ({why(error)})") from None
             return made
+
+    def sweep(self) -> int:
+        """Removes what killed processes left half written; how many files that were."""
+        with suppress(OSError):
+            return sum(sweep(folder) for folder in self.root.iterdir())
+        return 0
 
     def rename(self, owner: str, title: str) -> None:
         """Gives the list a title."""
@@ -183,24 +186,20 @@ class Findings:
             after = change(before)
             folder = self._folder(owner)
             try:
-                folder.mkdir(parents=True, exist_ok=True)
                 self._write(folder, after)
             except OSError as error:
-                raise LoupeError(f"the list could not be written ({error.strerror})") from None
+                raise LoupeError(f"the list could not be written ({why(error)})") from None
             for name in _names(before) - _names(after):  # what can no longer be brought back
                 with suppress(OSError):
                     (folder / name).unlink()
 
-    def _write(self, folder: Path, listed: Listed) -> None:
-        part = folder / f"{FILE}.{secrets.token_hex(4)}.part"
-        try:
-            with part.open("w", encoding="utf-8") as file:
-                json.dump({"version": 1, **asdict(listed)}, file, ensure_ascii=False, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(folder / FILE)
-        finally:
-            part.unlink(missing_ok=True)
+    def _write(self, folder: Path, listed: Listed, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """The list, and before it the files that are new in it; all of them or none."""
+        text = json.dumps({"version": 1, **asdict(listed)}, ensure_ascii=False, indent=1)
+        contents = {**files, FILE: text.encode()}  # the list takes its place last
+        with together([folder / name for name in contents]) as partials:
+            for partial, data in zip(partials, contents.values(), strict=True):
+                partial.write_bytes(data)
 
 
 def check(draft: Draft) -> None:

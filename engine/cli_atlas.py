@@ -75,11 +75,11 @@ def atlas(
 
             address = None if ray == "local" else ray
             chunks = ray_chunks(card.path, data, address=address, workers=workers, device=device)
-        segmenter = checkpoints.load(card.path, engine.device).segmenter
+        segmenter = checkpoints.load(card.path, engine.device, card.hash).segmenter
         settings = {"limit": limit, "device": engine.device, "batch": batch, "rows": rows}
         settings |= {"chunks": chunks, "anew": anew}
         with Progress(f"{card.id} over {data}") as progress:
-            build(segmenter, card, dataset, folder, progress=progress, **settings)
+            build(segmenter, card, dataset, folder, progress=progress, tell=progress.tell, **settings)
         result = summary(open_atlas(folder, card.hash), segmenter, card.path)
     result["seconds"] = round(time.monotonic() - started, 1)
     say(result, json, lambda: print_atlas(result))

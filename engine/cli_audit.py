@@ -86,20 +86,20 @@ def write(found: Audit, folder: Path, kinds: tuple[str, ...]) -> Path:
     """Columns, tables of all slices, figures."""
     import json
 
-    from engine.atlas.shards import write_bytes
     from engine.audit.figures import FIGURES, draw
     from engine.audit.files import write_audit
     from engine.audit.report import report
     from engine.audit.slices import SLICES
     from engine.terminal import plain
+    from engine.writing import write_whole
 
     write_audit(found, folder)
     tables = plain(report(found, tuple(SLICES)))
-    write_bytes(folder / TABLES, json.dumps(tables, indent=1, ensure_ascii=False).encode())
+    write_whole(folder / TABLES, json.dumps(tables, indent=1, ensure_ascii=False).encode())
     asked = any(entry.deletion for entry in found.entries)
     for name in FIGURES:
         for kind in kinds if name != "deletion" or asked else ():
-            write_bytes(folder / f"{name}.{kind}", draw(found, name, kind))
+            write_whole(folder / f"{name}.{kind}", draw(found, name, kind))
     return folder
 
 

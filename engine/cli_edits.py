@@ -55,8 +55,9 @@ def edits_of(flags: Flags, file: Path | None = None) -> tuple[Edit, ...]:
 def write_edits(edits: Sequence[Edit], path: Path) -> None:
     """As a file that --edits and the app read."""
     from engine.edits import to_json
+    from engine.writing import write_whole
 
-    path.write_text(json.dumps(to_json(edits), indent=2) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(to_json(edits), indent=2) + "\n").encode())
 
 
 def pair_of(flag: str, text: str, between: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import LoupeError
+from engine.writing import refusal, whole
 
 if TYPE_CHECKING:
     from engine.affinity import Reading
@@ -98,5 +99,8 @@ def write_npz(
         arrays |= {f"guidance.{name}": getattr(guidance, name).float().cpu().numpy() for name in fields}
     if influence is not None:
         arrays[f"influence.{influence.site}"] = influence.shares.cpu().numpy()
-    with path.open("wb") as file:  # given a name, numpy would add an ending to it
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    try:
+        with whole(path) as partial, partial.open("wb") as file:  # given a name, numpy would add an ending
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+    except OSError as error:
+        raise refusal(path, error) from error

@@ -200,6 +200,14 @@ class Progress:
                 flush=True,
             )
 
+    def tell(self, said: str) -> None:
+        """One line on stderr beside the bar."""
+        line = f"{self.what}: {' '.join(said.split())}"
+        if self.bar is None:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self.bar.write(line, file=sys.stderr)
+
     def __enter__(self) -> Progress:
         return self
 

@@ -103,7 +103,7 @@ def _over(look: Walked) -> str:
 
 
 def _said(build: Build, look: Walked) -> str:
-    what = f"Making the atlas of {look.card.id}: {_over(look)}"
+    what = "; ".join([f"Making the atlas of {look.card.id}: {_over(look)}", *build.found])
     if build.stopping:
         return f"{what}. Stopping after the images in hand …"
     text = f"{what}, {percent(build.done / max(1, build.total), 2)}"

@@ -112,10 +112,13 @@ def clear(folder: Path) -> None:
         shard.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
-    """Removes what a walk that was killed amid a write left behind; under the lock, where nobody else is writing."""
-    for half in (*folder.glob(".*.partial"), *folder.glob("*/.*.partial")):
+def sweep(folder: Path) -> int:
+    """Removes what a walk that was killed amid a write left behind; under the lock, where nobody else is writing. How many
+    files that were."""
+    halves = [*folder.glob(".*.partial"), *folder.glob("*/.*.partial")]
+    for half in halves:
         half.unlink(missing_ok=True)
+    return len(halves)
 
 
 @contextlib.contextmanager

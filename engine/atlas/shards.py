@@ -7,9 +7,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from safetensors.numpy import load, save
 
 from engine.atlas.collect import Row
 from engine.errors import LoupeError
+from engine.writing import together
 
 
 def names_of(chunk: int, ragged: int = 0) -> tuple[str, str]:
@@ -147,7 +146,7 @@ def write_bytes(path: Path, data: bytes) -> str:
     """Writes a file at once or not at all; returns its digest.
 
     Raises:
-        LoupeError: the folder cannot be written, or the disk is full.
+        OSError: the folder cannot be written, or the disk is full.
     """
     write_together({path: data})
     return file_digest(data)
@@ -155,18 +154,9 @@ def write_bytes(path: Path, data: bytes) -> str:
 
 def write_together(files: dict[Path, bytes]) -> None:
     """Writes several files so that a full disk changes none of them, then puts them in place one after the other."""
-    partials = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
-    try:
-        for path, partial in partials.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(files[path])
-        for path, partial in partials.items():
-            os.replace(partial, path)
-    except OSError:
-        for partial in partials.values():
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-        raise
+    with together(list(files)) as partials:
+        for data, partial in zip(files.values(), partials, strict=True):
+            partial.write_bytes(data)
 
 
 def file_digest(data: bytes) -> str:

@@ -8,7 +8,6 @@ accumulation and one chunk, whatever the dataset's size.
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from engine.atlas.chunks import CHUNK, SEED, Chunk, ChunkWalker, batch_for
-from engine.atlas.folder import FORMAT, clear, locked, rows_of, sweep
+from engine.atlas.folder import FORMAT, STATE, clear, locked, rows_of, sweep
 from engine.atlas.memory_effect import WALKED as EFFECT_IMAGES
 from engine.atlas.memory_effect import effects
 from engine.atlas.partial import merge
@@ -33,6 +32,7 @@ from engine.data.scenes import VERSION as SCENES
 from engine.errors import LoupeError
 from engine.evaluation import Progress
 from engine.stage import Stopped
+from engine.writing import swept, why
 
 __all__ = ["CHUNK", "Chunk", "ChunkWalker", "build"]
 
@@ -59,6 +59,7 @@ def build(
     chunks: ChunkSource | None = None,
     memory_effects: bool = True,
     anew: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Manifest:
     """Writes the atlas of a model over the first `limit` images into `folder`, or what is missing of it.
 
@@ -71,6 +72,7 @@ def build(
         stop: asked after every chunk.
         memory_effects: run the decoder again with other memory banks, on the first images.
         anew: throw away what the folder holds of an atlas first.
+        tell: gets one line each on what an earlier walk left.
         chunks: how chunks are walked: (walker, numbers) → chunks in order; one after the other here by default.
 
     Raises:
@@ -88,18 +90,18 @@ def build(
     segmenter.to(device).eval()
     try:
         with locked(folder):
-            sweep(folder)
+            if (halves := sweep(folder)) and tell is not None:
+                tell(swept(halves, folder))
             if anew:
                 clear(folder)
             kept = rows or rows_of(folder)  # an atlas that grows keeps its reservoir
             walk = _Walk(
                 segmenter, card, dataset, folder, count, device, batch or batch_for(device), kept, seed
             )
-            return walk.run(progress, stop, chunks, memory_effects and segmenter.spec.remembers)
+            return walk.run(progress, stop, chunks, memory_effects and segmenter.spec.remembers, tell)
     except OSError as error:
-        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
         raise LoupeError(
-            f"the atlas cannot be written to {folder}: {why}; what is there is kept, and the same command goes on"
+            f"the atlas cannot be written to {folder}: {why(error)}; what is there is kept, and the same command goes on"
         ) from error
 
 
@@ -144,12 +146,19 @@ class _Walk:
         stop: Callable[[], bool] | None,
         chunks: ChunkSource | None,
         remembers: bool,
+        tell: Callable[[str], None] | None,
     ) -> Manifest:
         known = finished(self.folder, self.manifest, remembers)
         if known is not None:
             return known
         whole = self.count // CHUNK
         self.so_far = restored(self.folder, self.manifest, whole)
+        if tell is not None and not self.so_far.chunks and (self.folder / STATE).is_file():
+            tell("what an earlier walk left cannot be gone on with: it begins at the first image")
+        elif tell is not None and self.so_far.chunks:
+            tell(
+                f"goes on after {self.so_far.chunks * CHUNK} of {self.count} images, which an earlier walk did"
+            )
         walker = ChunkWalker(
             self.segmenter,
             self.dataset,

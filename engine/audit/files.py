@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from engine.atlas.records import Skipped
-from engine.atlas.shards import file_digest, write_bytes
+from engine.atlas.shards import file_digest, write_together
 from engine.audit.records import (
     OF_MODELS,
     OF_PIXELS,
@@ -28,6 +28,7 @@ from engine.audit.records import (
 )
 from engine.audit.results import Audit
 from engine.errors import LoupeError
+from engine.writing import why
 
 FORMAT = "loupe-audit-1"
 COLUMNS_FILE, MANIFEST = "columns.npz", "manifest.json"
@@ -44,11 +45,13 @@ def write_audit(audit: Audit, folder: Path | str) -> Path:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **_arrays(audit))
     try:
-        digest = write_bytes(folder / COLUMNS_FILE, buffer.getvalue())
-        about = {"format": FORMAT, **_about(audit), "files": {COLUMNS_FILE: digest}}
-        write_bytes(folder / MANIFEST, json.dumps(about, indent=1, ensure_ascii=False).encode())
+        columns = buffer.getvalue()
+        about = {"format": FORMAT, **_about(audit), "files": {COLUMNS_FILE: file_digest(columns)}}
+        manifest = json.dumps(about, indent=1, ensure_ascii=False).encode()
+        # Together: new columns under an old manifest would be no audit at all.
+        write_together({folder / COLUMNS_FILE: columns, folder / MANIFEST: manifest})
     except OSError as error:
-        raise LoupeError(f"the audit cannot be written to {folder}: {error.strerror or error}") from error
+        raise LoupeError(f"the audit cannot be written to {folder}: {why(error)}") from error
     return folder
 
 

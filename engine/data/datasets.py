@@ -12,6 +12,7 @@ is seeds 1 000 000 to 1 000 499 and shares none with it.
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from numpy.lib.format import open_memmap
 
 from engine.data.scenes import CLASS_NAMES, PALETTE, VERSION, render
 from engine.errors import LoupeError
+from engine.writing import FULL, why
 
 if TYPE_CHECKING:
     from engine.data.folders import FolderDataset
@@ -208,15 +210,15 @@ def materialise(
         _allot(folder, max(count, split.count))
         done = open_memmap(folder / "done.npy", mode="r+")
         missing = np.flatnonzero(done[:count] == 0).tolist()
+        for part, shape in _SHAPES.items():
+            _reserve(folder / f"{part}.npy", math.prod(shape), missing)
         for index in _written(folder, split.first, missing, workers):
             done[index] = 1
             if progress is not None:
                 progress(int(done[:count].sum()), count)
         done.flush()
     except OSError as error:
-        raise LoupeError(
-            f"the images of {name} cannot be kept in {folder}: {error.strerror or error}"
-        ) from error
+        raise LoupeError(f"the images of {name} cannot be kept in {folder}: {why(error)}") from error
     return _mapped(name, folder, count)
 
 
@@ -274,14 +276,41 @@ def _allot(folder: Path, count: int) -> None:
         if lengths[part] >= count:
             continue
         path, fresh = folder / f"{part}.npy", folder / f"{part}.new.npy"
-        grown = open_memmap(fresh, mode="w+", dtype=np.uint8, shape=(count, *shape))
-        if lengths[part]:
-            old, kept = _opened(folder, part), np.flatnonzero(_done(folder))
-            for index in kept.tolist():
-                grown[index] = old[index]
-        grown.flush()
-        del grown
-        os.replace(fresh, path)
+        try:
+            grown = open_memmap(fresh, mode="w+", dtype=np.uint8, shape=(count, *shape))
+            if lengths[part]:
+                old, kept = _opened(folder, part), np.flatnonzero(_done(folder)).tolist()
+                _reserve(fresh, math.prod(shape), kept)
+                for index in kept:
+                    grown[index] = old[index]
+            grown.flush()
+            del grown
+            os.replace(fresh, path)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
+
+
+def _reserve(path: Path, size: int, indices: Sequence[int]) -> None:
+    """Room on the disk for some images of `size` bytes each in a sparse file.
+
+    The system kills a process that writes through a map to a disk that has become full; asked beforehand it says so.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if not hasattr(os, "posix_fallocate") or not indices:
+        return
+    head = path.stat().st_size - size * len(open_memmap(path, mode="r"))
+    runs = np.split(indices, np.flatnonzero(np.diff(indices) != 1) + 1)
+    with path.open("r+b") as file:
+        for run in runs:
+            try:
+                os.posix_fallocate(file.fileno(), head + size * int(run[0]), size * len(run))
+            except OSError as error:
+                if error.errno in FULL:
+                    raise
+                return  # a file system that cannot promise room
 
 
 def _written(folder: Path, first: int, missing: Sequence[int], workers: int) -> Iterator[int]:

@@ -33,6 +33,10 @@ from engine.training.batches import Batch, Sampler, Share, prefetched
 from engine.training.recipes import Recipe
 from engine.training.schedules import rate
 from engine.training.sync_norm import synchronised
+from engine.writing import sweep, swept, whole, why
+
+Tell = Callable[[str], None]
+"""Gets one line each on what an earlier run left, and on what cannot be kept."""
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 """Called after a step with finished steps, all steps, and {"loss", "rate", "seconds", …}."""
@@ -72,12 +76,13 @@ def train(
     steps: int | None = None,
     resume: bool = True,
     progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> Path:
     """Trains a recipe and returns the checkpoint's path.
 
     out: a folder (the file is then `<recipe name>.safetensors`) or a .safetensors file. `seed` and `steps` override the recipe's.
     With `resume`, a run that was interrupted continues from its resume file beside `out`. Raises LoupeError when that file was
-    made by another recipe, or when data or device are missing.
+    made by another recipe, when data or device are missing, and when the checkpoint cannot be written.
     """
     changes = {key: value for key, value in (("seed", seed), ("steps", steps)) if value is not None}
     recipe = dataclasses.replace(recipe, **changes)
@@ -86,7 +91,7 @@ def train(
     fabric = launched(recipe, device)
     with fabric.rank_zero_first():  # the first process writes what caches the data lack
         task = make_task(recipe)
-    return run(recipe, task, path, fabric, resume=resume, progress=progress)
+    return run(recipe, task, path, fabric, resume=resume, progress=progress, tell=tell)
 
 
 def make_task(recipe: Recipe) -> Task:
@@ -102,10 +107,19 @@ def make_task(recipe: Recipe) -> Task:
 
 
 def run(
-    recipe: Recipe, task: Task, path: Path, fabric: Any, *, resume: bool, progress: Progress | None
+    recipe: Recipe,
+    task: Task,
+    path: Path,
+    fabric: Any,
+    *,
+    resume: bool,
+    progress: Progress | None,
+    tell: Tell | None = None,
 ) -> Path:
-    """The loop itself, on a task already made; fabric: launched. progress: told in the first process alone."""
+    """The loop itself, on a task already made; fabric: launched. progress, tell: of the first process alone."""
     progress = progress if fabric.is_global_zero else None
+    if tell is None or not fabric.is_global_zero:
+        tell = _nobody
     if fabric.world_size > 1:
         task.objective = synchronised(task.objective, fabric.device)
     optimiser = make_optimiser(task, recipe)
@@ -115,6 +129,8 @@ def run(
     objective, stepper = fabric.setup(task.objective.train(), optimiser)
     clipped = clip_groups(task)
     state_path = path.with_name(path.stem + ".resume.pt")
+    if fabric.is_global_zero and (halves := sweep(path.parent, f"{path.stem}.*")):
+        tell(swept(halves, path.parent))
     start = 0
     history: list[dict[str, Any]] = []
     if resume and state_path.is_file():
@@ -124,9 +140,10 @@ def run(
         schedule.load_state_dict(state["schedule"])
         task.restore(state["task"])
         start, history = state["step"], state["history"]
+        tell(f"goes on from {state_path.name}, after step {start} of {recipe.steps}")
     else:
         task.after_step(0)
-    began = time.monotonic()
+    began, kept = time.monotonic(), True
     sampler = Share(task.sampler, fabric.global_rank, fabric.world_size)
     for step, batch in enumerate(prefetched(sampler, start, recipe.steps), start):
         task.before_step(step)
@@ -148,7 +165,14 @@ def run(
             history.append({"step": finished} | seen)
             figures |= seen
         if finished % recipe.save_every == 0 and finished < recipe.steps and fabric.is_global_zero:
-            _write_state(state_path, recipe, finished, task, optimiser, schedule, history)
+            try:
+                _write_state(state_path, recipe, finished, task, optimiser, schedule, history)
+                kept = True
+            except OSError as error:
+                # A run need not end for that: there may be room again before it is killed or done.
+                if kept:
+                    tell(f"step {finished} cannot be kept for resuming ({why(error)}); the training goes on")
+                kept = False
         if progress is not None:
             seconds = (time.monotonic() - began) / (finished - start)
             progress(
@@ -160,6 +184,10 @@ def run(
         state_path.unlink(missing_ok=True)
     fabric.barrier()  # no process ends before the checkpoint is there
     return path
+
+
+def _nobody(said: str) -> None:
+    pass
 
 
 def make_optimiser(task: Task, recipe: Recipe) -> torch.optim.Optimizer:
@@ -322,9 +350,9 @@ def _write_state(
         "task": task.state(),
         "history": history,
     }
-    temporary = path.with_name(path.name + ".part")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    # By a file of Python's: given a name, torch says what went wrong with the archive and not with the disk.
+    with whole(path) as partial, partial.open("wb") as file:
+        torch.save(state, file)
 
 
 def _read_state(path: Path, recipe: Recipe) -> dict[str, Any]:

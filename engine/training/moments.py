@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.bank_time import FORMAT
+from engine.writing import refusal, whole
 
 WINDOW = 50
 STAGES = ("stride16", "stride8", "stride4")
@@ -75,6 +76,8 @@ class MomentRecorder:
             "window": str(WINDOW),
             "total_steps": str(self.steps[-1]),
         }
-        temporary = path.with_name(path.name + ".part")
-        save_file(tensors, temporary, metadata)
-        temporary.replace(path)
+        try:
+            with whole(path) as partial:
+                save_file(tensors, partial, metadata)
+        except OSError as error:
+            raise refusal(path, error) from error

@@ -117,7 +117,7 @@ def test_a_write_that_fails_leaves_the_list_and_no_files(store, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(findings.os, "fsync", full)
-        with pytest.raises(LoupeError, match="No space left"):
+        with pytest.raises(LoupeError, match="the disk is full"):
             store.keep(owner, draft("second"))
     assert titles(store, owner) == ["first"] and sorted(p.name for p in store.root.rglob("*")) == before
 
