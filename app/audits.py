@@ -21,11 +21,12 @@ from pathlib import Path
 from app.aside import Build, quietly
 from app.selection import AUDITED
 from engine.audit import Audit
-from engine.audit.files import FORMAT, MANIFEST, read_audit
+from engine.audit.files import FORMAT, MANIFEST, read_audit, write_audit
 from engine.catalogue import ModelCard
 from engine.data.datasets import DATA_ROOT
 from engine.data.scenes import VERSION as SCENES
 from engine.errors import LoupeError
+from engine.writing import sweep
 
 SMALL = AUDITED[0]  # images of the audit that is made on the spot
 EACH = 40  # pixels of an image, about
@@ -33,6 +34,7 @@ DELETION_EACH = (
     0.25  # pixels of an image for which source cells are hidden: each takes 36 runs of the decoder a stage
 )
 LIMIT = 512 * 2**20  # bytes of all audits on disk
+HELD = 8  # small audits in memory, where the disk does not take them
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """audit is None where there is none; `why`: what is wrong with one that is there, in a sentence. key: names the contents."""
+    """audit is None where there is none; `why`: what is wrong with one that is there, in a sentence. key: names the contents.
+    note: a sentence on one that could not be kept on disk."""
 
     audit: Audit | None
     why: str | None
     key: str
+    note: str = ""
 
 
 class Audits:
@@ -87,6 +91,7 @@ class Audits:
         self._making = threading.Lock()
         self._open: dict[Path, tuple[str, Found]] = {}
         self._work: dict[Path, Build] = {}
+        self._unkept: dict[Path, Found] = {}  # small ones that the disk did not take
 
     def folder(self, wanted: Wanted) -> Path:
         return self.root / wanted.name
@@ -97,6 +102,9 @@ class Audits:
         key = _state(folder)
         with self._lock:
             known = self._open.get(folder)
+            unkept = self._unkept.get(folder)
+        if key == "" and unkept is not None:
+            return unkept
         if known is not None and known[0] == key:
             return known[1]
         found = Found(None, None, "") if key == "" else _opened(folder, wanted, key)
@@ -117,23 +125,40 @@ class Audits:
             return asked
         return max(known, key=lambda found: len(found.audit.images) if found.audit is not None else 0)
 
-    def small(self, wanted: Wanted, make: Callable[[Wanted, Path], None]) -> Found:
-        """An audit over a few images, made now by `make`; two sessions that want it make it once.
+    def small(self, wanted: Wanted, make: Callable[[Wanted], Audit]) -> Found:
+        """An audit over a few images, made now by `make`; two sessions that want it make it once. One that cannot be written is
+        held in memory, and says so.
 
         Raises:
-            LoupeError: it cannot be made, or not be written.
+            LoupeError: it cannot be made.
         """
         few = wanted.of(min(SMALL, wanted.images))
         with self._making:
             found = self.find(few)
             if found.audit is None:
                 self.forget(few)
-                make(few, self.folder(few))
-                found = self.find(few)
+                found = self._kept(few, make(few))
         self.tidy(few)
-        if found.audit is None:
-            raise LoupeError(found.why or f"{self.root} cannot be written, so no audit can be kept")
         return found
+
+    def _kept(self, few: Wanted, audit: Audit) -> Found:
+        """A small audit as it is found from now on."""
+        folder = self.folder(few)
+        try:
+            write_audit(audit, folder)
+            if (found := self.find(few)).audit is not None:
+                return found
+            why = found.why or f"{folder} holds nothing that was written there"
+        except LoupeError as error:
+            why = str(error)
+        held = Found(
+            audit, None, f"{folder.name}:held:{id(audit)}", f"This audit is not kept for later: {why}."
+        )
+        with self._lock:
+            self._unkept[folder] = held
+            while len(self._unkept) > HELD:
+                del self._unkept[next(iter(self._unkept))]
+        return held
 
     def work_of(self, wanted: Wanted) -> Build | None:
         """The last process that was begun for this audit, under way or ended."""
@@ -157,6 +182,12 @@ class Audits:
         """Those that are being made, with their folders."""
         with self._lock:
             return [(folder, work) for folder, work in self._work.items() if work.running]
+
+    def sweep(self) -> int:
+        """Removes what killed processes left half written; how many files that were."""
+        with contextlib.suppress(OSError):
+            return sum(sweep(folder) for folder in self.root.iterdir())
+        return 0
 
     def clear(self) -> None:
         """Removes all from the disk but those that are being made."""

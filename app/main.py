@@ -24,6 +24,7 @@ from app.routes import routes  # noqa: E402
 from app.views import inspect, prototypes, variance  # noqa: E402
 from app.visitors import Visitors  # noqa: E402
 from engine import LoupeError  # noqa: E402
+from engine.writing import swept  # noqa: E402
 
 
 @asynccontextmanager
@@ -38,7 +39,15 @@ async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
     process.checks().stop_all()
 
 
+def _sweep() -> None:
+    """What an earlier server left half written when it was killed goes, and the log says so."""
+    for shelf in (process.projections().store, process.audits(), process.findings()):
+        if count := shelf.sweep():
+            print(swept(count, shelf.root), file=sys.stderr)
+
+
 def _warm_up() -> None:
+    _sweep()
     # What is wrong with a model or an image is told by the page that shows it.
     with suppress(LoupeError):
         inspect.warm_up()

@@ -102,4 +102,4 @@ def photos() -> Photos:
 def influence(trace: Trace, pixel: tuple[int, int], site: str) -> Influence:
     """What one pixel's decision depends on, for the routes: by the very checkpoint that made the trace."""
     assert trace.model is not None and trace.image is not None
-    return engine().influence(trace.model.path, trace.image, pixel, site)
+    return engine().influence(trace.model, trace.image, pixel, site)

@@ -15,9 +15,9 @@ from engine.data.datasets import DATA_ROOT
 from engine.errors import LoupeError
 from engine.projection_packing import pack_answer, read_answer
 from engine.projection_request import Answer
+from engine.writing import FORGOTTEN, sweep, why
 
 LIMIT = 512 * 2**20  # bytes
-FORGOTTEN = 3600.0  # seconds after which a file that was never finished is nobody's
 
 
 class ProjectionStore:
@@ -50,11 +50,14 @@ class ProjectionStore:
         """Keeps it; the sentence that says why it could not be kept, or None."""
         try:
             write_bytes(self.path(key), pack_answer(answer))
-        except (OSError, LoupeError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            return f"This result is not kept for later: {self.root} cannot be written ({why})."
+        except OSError as error:
+            return f"This result is not kept for later: {self.root} cannot be written ({why(error)})."
         self._make_room()
         return None
+
+    def sweep(self) -> int:
+        """Removes what killed processes left half written; how many files that were."""
+        return sweep(self.root)
 
     def clear(self) -> None:
         """Removes all maps; those that are being made come afterwards."""

@@ -6,10 +6,11 @@ from __future__ import annotations
 from app import process, state
 from app.gallery import Picture
 from app.words import size
+from engine.catalogue import ModelCard
 from engine.trace import Trace
 
 
-def traced(model: str, picture: Picture) -> Trace:
+def traced(model: ModelCard, picture: Picture) -> Trace:
     """The trace, of the picture's own size. Where only a smaller one fits, the page begins anew with that, and a sentence.
 
     Raises:
@@ -20,7 +21,7 @@ def traced(model: str, picture: Picture) -> Trace:
     if trace.image.size != picture.image.size:
         process.gallery().reduce(picture.id, trace.image)
         state.notice(
-            f"{picture.title} is shown at {size(trace.image.size)}: at {size(picture.image.size)} its trace with {model} did "
+            f"{picture.title} is shown at {size(trace.image.size)}: at {size(picture.image.size)} its trace with {model.id} did "
             "not fit into the device's memory, not even after all caches were given back."
         )
         state.again()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.checkpoints import Header, file_hash, read_header
+from engine.checkpoints import Header, file_hash, read_header, unchanged
 from engine.errors import LoupeError
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -75,7 +75,7 @@ def models_dirs(given: str | Path | None = None) -> tuple[Path, ...]:
 
 
 def card(header: Header) -> ModelCard:
-    """The card of one checkpoint; hashes its file."""
+    """The card of one checkpoint; hashes its file. Where that may be exchanged meanwhile: `described`."""
     spec, provenance = header.spec, header.provenance
     name = header.path.stem
     return ModelCard(
@@ -93,6 +93,15 @@ def card(header: Header) -> ModelCard:
         hash=file_hash(header.path),
         provenance=provenance,
     )
+
+
+def described(path: Path) -> ModelCard:
+    """The card of the checkpoint at a path: header and hash are of one file.
+
+    Raises:
+        LoupeError: as `engine.checkpoints.load`.
+    """
+    return unchanged(path, lambda: card(read_header(path)))
 
 
 def _number(value: Any) -> float | None:
@@ -119,7 +128,7 @@ def read_catalogue(folders: Sequence[Path]) -> tuple[dict[str, ModelCard], dict[
             problems[path.name] = f"{path.name} in {path.parent} has the name of another model: rename it"
             continue
         try:
-            cards[path.stem] = card(read_header(path))
+            cards[path.stem] = described(path)
         except LoupeError as error:
             problems[path.name] = str(error)
         except OSError as error:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,10 +20,13 @@ from torch import Tensor, nn
 from engine.backbones import Backbone
 from engine.errors import LoupeError
 from engine.segmenter import Segmenter, SegmenterSpec, build
+from engine.writing import refusal, whole
 
 FORMAT = "loupe-1"
 BACKBONE_FORMAT = "loupe-backbone-1"
+TRIES = 3  # of a file that is exchanged while it is read
 Shapes = dict[str, tuple[int, ...]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ def save(path: str | Path, segmenter: Segmenter, provenance: dict[str, Any], hal
 
     Args:
         half: floating point weights as fp16, where its range holds them. The memory bank too: its rows have norms below 1.
+
+    Raises:
+        LoupeError: it cannot be written; one that was there stays.
     """
     metadata = {
         "format": FORMAT,
@@ -61,14 +67,57 @@ def save(path: str | Path, segmenter: Segmenter, provenance: dict[str, Any], hal
     _write(Path(path), segmenter, metadata, half)
 
 
-def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
+def load(path: str | Path, device: torch.device | str = "cpu", expected: str | None = None) -> Checkpoint:
     """Read a checkpoint and build its model.
+
+    Args:
+        expected: the content hash that the file has to have, of a model that was described before.
 
     Raises:
         LoupeError: missing, truncated, not safetensors (a pickle, say), of another program, or of another
-            architecture than its spec.
+            architecture than its spec; exchanged while it was read, or since it was described.
     """
     path = Path(path)
+    found = unchanged(path, lambda: _load(path, device))
+    if expected is not None and found.content_hash != expected:
+        raise exchanged(path)
+    return found
+
+
+def exchanged(path: Path) -> LoupeError:
+    """The sentence on a file that is another one than was described."""
+    return LoupeError(f"{path.name} was exchanged on the disk for another file: try again to see the new one")
+
+
+def unchanged(path: Path, read: Callable[[], T]) -> T:
+    """What `read` gives, of one file: it opens the path several times, and somebody may exchange the file in between.
+
+    Raises:
+        LoupeError: it was exchanged each time.
+    """
+    for _ in range(TRIES):
+        before = file_state(path)
+        try:
+            found = read()
+        except LoupeError:
+            if file_state(path) == before:
+                raise
+            continue
+        if file_state(path) == before:
+            return found
+    raise exchanged(path)
+
+
+def file_state(path: Path) -> tuple:
+    """What changes when a file does: reading it again is only worth while then. A file that is not there has a state too."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return (str(path.absolute()),)
+    return (str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def _load(path: Path, device: torch.device | str) -> Checkpoint:
     header = read_header(path)
     _compare(_promised(header.spec, path), _shapes(path), path)
     segmenter = build(header.spec)
@@ -102,7 +151,7 @@ def read_header(path: str | Path) -> Header:
 
 
 def save_backbone(path: str | Path, backbone: Backbone, provenance: dict[str, Any]) -> None:
-    """Write a backbone alone, in half precision."""
+    """Write a backbone alone, in half precision. Raises as `save` does."""
     metadata = {"format": BACKBONE_FORMAT, "backbone": backbone.name, "provenance": json.dumps(provenance)}
     _write(Path(path), backbone, metadata, half=True)
 
@@ -161,10 +210,13 @@ def _write(path: Path, module: nn.Module, metadata: dict[str, str], half: bool) 
         # A BatchNorm's running variance may pass fp16's range, where it would become infinite.
         return halved if (halved := tensor.half()).isfinite().all() else tensor
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    save_file({name: stored(t) for name, t in module.state_dict().items()}, partial, metadata=metadata)
-    os.replace(partial, path)
+    try:
+        with whole(path) as partial:
+            save_file(
+                {name: stored(t) for name, t in module.state_dict().items()}, partial, metadata=metadata
+            )
+    except OSError as error:
+        raise refusal(path, error) from error
 
 
 def _fit(module: nn.Module, path: Path) -> None:

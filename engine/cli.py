@@ -185,7 +185,16 @@ def train(
 
         wanted = load_recipe(recipe)
         with Progress(wanted.name) as progress:
-            path = run(wanted, out, device=device, seed=seed, steps=steps, resume=resume, progress=progress)
+            path = run(
+                wanted,
+                out,
+                device=device,
+                seed=seed,
+                steps=steps,
+                resume=resume,
+                progress=progress,
+                tell=progress.tell,
+            )
     if int(os.environ.get("RANK", "0")):
         return  # under torchrun the first process speaks
     seconds = time.monotonic() - started
@@ -230,7 +239,7 @@ def evaluate(
         dataset = open_dataset(data)
         found = []
         for card in cards:
-            segmenter = checkpoints.load(card.path, engine.device).segmenter
+            segmenter = checkpoints.load(card.path, engine.device, card.hash).segmenter
             settings = {
                 "limit": limit,
                 "device": engine.device,

@@ -233,7 +233,7 @@ def _over_data(
     from engine.surgery import Prepared, causal_matrix, consequences
 
     dataset, card = open_dataset(data), engine.card(model)
-    segmenter = checkpoints.load(card.path, engine.device).segmenter
+    segmenter = checkpoints.load(card.path, engine.device, card.hash).segmenter
     settings: dict[str, Any] = {"limit": limit, "device": engine.device, "batch": batch}
     if edits and matrix is not None:  # two walks
         settings["prepared"] = Prepared(segmenter, dataset, **settings)

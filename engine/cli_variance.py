@@ -101,7 +101,7 @@ def atlas_of(engine: Engine, model: str, data: str, folder: Path | None, limit: 
             f"{folder} holds an atlas of {there} images, more than {wanted}: leave --limit out, or name another with --atlas"
         )
     if there < wanted and not (given and there and limit is None):
-        segmenter = checkpoints.load(card.path, engine.device).segmenter
+        segmenter = checkpoints.load(card.path, engine.device, card.hash).segmenter
         with Progress(f"{card.id} over {data}") as progress:
             build(segmenter, card, dataset, folder, progress=progress, limit=limit, device=engine.device)
     found = open_atlas(folder, card.hash)

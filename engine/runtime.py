@@ -27,6 +27,7 @@ import torch
 from engine import images, room
 from engine.cache import TieredCache, TierInfo, host_budget
 from engine.catalogue import ModelCard
+from engine.checkpoints import file_state
 from engine.costs import Costs, costs
 from engine.edits import Edit, Oracle, Subject, check, edits_key, plan, subject_of
 from engine.errors import LoupeError
@@ -34,7 +35,7 @@ from engine.gradients import GradientMatrix, gradient_matrix, guided
 from engine.influence import Influence, influence
 from engine.losses import IGNORED
 from engine.segmenter import Segmenter
-from engine.shelf import LoadedModel, Shelf, file_state, remember
+from engine.shelf import LoadedModel, Shelf, remember
 from engine.trace import Pyramid, Trace, tensor_bytes, to_device
 from engine.turns import CLICK, JOB, Turns
 
@@ -117,7 +118,7 @@ class Engine:
         """
         return self._shelf.card(model)
 
-    def segmenter(self, model: str | Path) -> Segmenter:
+    def segmenter(self, model: str | Path | ModelCard) -> Segmenter:
         """The model itself, in evaluation mode on the engine's device; shared, so do not train it."""
         return self._shelf.load(model).segmenter
 
@@ -146,7 +147,7 @@ class Engine:
 
     def trace(
         self,
-        model: str | Path,
+        model: str | Path | ModelCard,
         image: images.Source | images.LoadedImage,
         *,
         edits: Sequence[Edit] = (),
@@ -158,7 +159,7 @@ class Engine:
         """Everything that a model does to one image, without the batch axis. A second call is a look-up.
 
         Args:
-            model: catalogue id, or path to a checkpoint.
+            model: catalogue id, or path to a checkpoint; or a card, for the very file that it is of.
             image: path, PIL image, (H, W, 3) uint8 array, bytes of a file, or what `image` returned.
             edits: what to change in this run (see `engine.edits`); only what comes after them is computed, on the unedited run.
             truth: (H, W) categories of the image, 255 unknown, in the model's numbering: oracle prototypes need it.
@@ -185,7 +186,7 @@ class Engine:
                     raise
             picture = images.smaller(picture, half)
 
-    def subject(self, model: str | Path) -> Subject:
+    def subject(self, model: str | Path | ModelCard) -> Subject:
         """What edits can reach in a model.
 
         Raises:
@@ -195,7 +196,7 @@ class Engine:
 
     def influence(
         self,
-        model: str | Path,
+        model: str | Path | ModelCard,
         image: images.Source | images.LoadedImage,
         pixel: tuple[int, int],
         site: str = "f3",
@@ -224,7 +225,7 @@ class Engine:
 
     def gradients(
         self,
-        model: str | Path,
+        model: str | Path | ModelCard,
         image: images.Source | images.LoadedImage,
         truth: np.ndarray,
         *,
@@ -255,7 +256,7 @@ class Engine:
                 lambda: gradient_matrix(loaded.segmenter, pixels, known), _named(loaded, picture)
             )
 
-    def costs(self, model: str | Path, size: tuple[int, int], *, priority: int = JOB) -> Costs:
+    def costs(self, model: str | Path | ModelCard, size: tuple[int, int], *, priority: int = JOB) -> Costs:
         """Parameters, GMACs, milliseconds and peak memory of one forward pass of an image of `size`, measured now.
 
         The time is honest only while nothing else uses the device: the engine keeps others waiting meanwhile.

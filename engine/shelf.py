@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from engine.cache import ByteCache, TierInfo
-from engine.catalogue import ModelCard, card, models_dirs, read_catalogue
-from engine.checkpoints import load, read_header, state_hash
+from engine.catalogue import ModelCard, described, models_dirs, read_catalogue
+from engine.checkpoints import file_state, load, state_hash
 from engine.errors import LoupeError
 from engine.segmenter import Segmenter
 
@@ -89,28 +89,31 @@ class Shelf:
         """Forgets loaded models: whoever uses one keeps it meanwhile."""
         self._models.clear()
 
-    def load(self, model: str | Path) -> LoadedModel:
-        """The model, read if it is not held. Raises as `card` and `engine.checkpoints.load` do."""
-        described = self.card(model)
-        loaded = self._models.get(described.hash)
+    def load(self, model: str | Path | ModelCard) -> LoadedModel:
+        """The model, read if it is not held. Raises as `card` and `engine.checkpoints.load` do.
+
+        By a card it is the very checkpoint that the card is of, or none: its file may have been exchanged for another since.
+        """
+        wanted = model if isinstance(model, ModelCard) else self.card(model)
+        loaded = self._models.get(wanted.hash)
         if loaded is None:
             with self._loading:
-                loaded = self._models.get(described.hash)
+                loaded = self._models.get(wanted.hash)
                 if loaded is None:
-                    checkpoint = load(described.path, self._device)
+                    checkpoint = load(wanted.path, self._device, expected=wanted.hash)
                     weights = sum(t.nbytes for t in checkpoint.segmenter.state_dict().values())
                     loaded = LoadedModel(
-                        checkpoint.segmenter, described, state_hash(checkpoint.segmenter.backbone), weights
+                        checkpoint.segmenter, wanted, state_hash(checkpoint.segmenter.backbone), weights
                     )
-                    self._models.put(described.hash, loaded, weights)
-        return loaded if loaded.card is described else replace(loaded, card=described)
+                    self._models.put(wanted.hash, loaded, weights)
+        return loaded if loaded.card is wanted else replace(loaded, card=wanted)
 
     def _card_of(self, path: Path) -> ModelCard:
         key = file_state(path)
         with self._lock:
             known = self._cards.get(key)
         if known is None:
-            known = card(read_header(path))
+            known = described(path)
             with self._lock:
                 remember(self._cards, key, known)
         return known
@@ -127,15 +130,6 @@ class Shelf:
             if self._catalogue is None or self._catalogue[0] != state:
                 self._catalogue = (state, *read_catalogue(folders))
             return self._catalogue[1], self._catalogue[2]
-
-
-def file_state(path: Path) -> tuple:
-    """What changes when a file does: reading it again is only worth while then. A file that is not there has a state too."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return (str(path.absolute()),)
-    return (str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def remember(table: OrderedDict, key: tuple, value: Any, most: int = 16) -> None:

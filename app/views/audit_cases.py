@@ -25,6 +25,7 @@ from app.words import html, number
 from engine.audit import SCORES, Case
 from engine.audit.records import Which
 from engine.audit.site import CONTEXT
+from engine.catalogue import ModelCard
 from engine.images import cell
 from engine.overlays import Ask, overlay
 from engine.turns import JOB
@@ -122,7 +123,7 @@ def job_of(look: Look, groups: tuple[Group, ...]) -> Job:
     for group in groups:
         for case in group.cases:
             steps[_key(look, card.hash, case)] = partial(
-                picture, str(card.path), look.selection.data, case, ask_of(look.selection.score), look.selection.colours
+                picture, card, look.selection.data, case, ask_of(look.selection.score), look.selection.colours
             )  # fmt: skip
     jobs, name = process.jobs(), ("audit cases", *steps)
     job = jobs.find(name)
@@ -135,10 +136,10 @@ def _key(look: Look, checkpoint: str, case: Case) -> Hashable:
     return ("audit case", checkpoint, place, ask.reading, ask.relative, look.selection.colours)
 
 
-def picture(checkpoint: str, data: str, case: Case, ask: Ask, colours: str) -> tuple[Thumb, str]:
+def picture(model: ModelCard, data: str, case: Case, ask: Ask, colours: str) -> tuple[Thumb, str]:
     """A case's photo and map, and the map's unit in words. Raises LoupeError."""
     photo = process.gallery().get(data_id(data, case.image)).image
-    trace = process.engine().trace(checkpoint, photo, priority=JOB)
+    trace = process.engine().trace(model, photo, priority=JOB)
     pixel, size = (case.row, case.col), photo.original_size
     if case.stage == CONTEXT:
         guidance = trace.guidance

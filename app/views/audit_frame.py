@@ -96,6 +96,8 @@ def work(look: Look) -> None:
     shelf, wanted = process.audits(), look.wanted
     build = shelf.work_of(wanted)
     asked = shelf.find(wanted)
+    if look.found.note:
+        st.warning(markdown(look.found.note), icon=":material/info:")
     if look.whole and (build is None or not build.running):
         return
     if build is None and asked.why is None and look.audit is not None and _may_begin():

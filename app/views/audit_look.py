@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import cast
 
 import streamlit as st
@@ -20,7 +19,6 @@ from app.views.audit_made import Asked, stages_of
 from app.words import markdown
 from engine import LoupeError
 from engine.audit import Audit, run
-from engine.audit.files import write_audit
 from engine.audit.records import By
 from engine.runtime import ModelCard
 
@@ -105,12 +103,12 @@ def _audit(wanted: Wanted) -> tuple[Found, str]:
         return found, f"{error}."
 
 
-def _make(wanted: Wanted, folder: Path) -> None:
-    """An audit, made here and written."""
+def _make(wanted: Wanted) -> Audit:
+    """An audit, made here."""
     dataset = datasets.opened(wanted.data)
     names = [card.id for card in wanted.cards]
     torch.set_num_threads(cache.THREADS)  # this thread may have begun while another one's number was 1
-    audit = run(
+    return run(
         process.engine(),
         names,
         dataset,
@@ -119,7 +117,6 @@ def _make(wanted: Wanted, folder: Path) -> None:
         seed=wanted.seed,
         deletion_pixels=wanted.deletion_pixels,
     )
-    write_audit(audit, folder)
 
 
 def _size(wanted: Wanted) -> int:

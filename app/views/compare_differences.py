@@ -58,8 +58,7 @@ def start(pair: tuple[Side, Side], names: tuple[str, ...]) -> None:
 
     def step(picture: Picture) -> Difference:
         first, second = (
-            labels_of(side.card, engine.trace(side.card.path, picture.image, priority=JOB), names)
-            for side in pair
+            labels_of(side.card, engine.trace(side.card, picture.image, priority=JOB), names) for side in pair
         )
         return comparison.difference(first, second, truth_of(picture, names), len(names))
 

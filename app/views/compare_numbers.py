@@ -62,7 +62,7 @@ def _measure(look: Look, anew: bool = False) -> Job:
     """Measures what is not measured yet, or the shown models anew."""
     engine, jobs, measured = process.engine(), process.jobs(), look.picture.image.size
     steps = {
-        cost_key(card, look): lambda model=card.path: engine.costs(model, measured)
+        cost_key(card, look): lambda model=card: engine.costs(model, measured)
         for card in _cards(look).values()
     }
     if anew:

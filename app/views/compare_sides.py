@@ -111,8 +111,8 @@ def place(name: str, picture: Picture) -> Side | Missing:
         return Missing(name, f"{unknown_model(name).rstrip('.')}.")
     try:
         with st.spinner(f"Tracing {markdown(picture.title)} with {markdown(name)} …", show_time=True):
-            trace = traced(name, picture)
-            sites = sites_of(engine.segmenter(name))
+            trace = traced(card, picture)
+            sites = sites_of(engine.segmenter(card))
     except LoupeError as error:
         return Missing(name, str(error))
     return Side(card, trace, picture.truth_for(card.classes), sites)

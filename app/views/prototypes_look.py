@@ -95,7 +95,7 @@ def look(whole_run: bool) -> Look | None:
         selection = replace(selection, model=opening.model)
     card = cards[selection.model]
     try:
-        parts = cache.parts_of(card.hash, lambda: process.engine().segmenter(card.id), card.path)
+        parts = cache.parts_of(card.hash, lambda: process.engine().segmenter(card), card.path)
     except LoupeError as error:
         state.commit(selection, problems, PROTOTYPES)
         st.error(markdown(str(error)))

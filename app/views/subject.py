@@ -65,11 +65,17 @@ def trace_of(
     """The picture with its truth in the model's own numbering, and the trace; None where the page has said why there is none."""
     try:
         with st.spinner(f"Tracing {markdown(picture.title)} with {markdown(card.id)} …", show_time=True):
-            trace = traced(selection.model, picture)
+            trace = traced(card, picture)
     except LoupeError as error:
         state.commit(selection, problems, page)
         st.error(markdown(error))
         if selection.model != opening.model:
             st.button("Back to the demo model", on_click=state.choose, kwargs={"model": opening.model})
         return None
+    before = state.kept(f"checkpoint {card.id}")
+    if before not in (None, card.hash):
+        problems.append(
+            f"The file of {card.id} was exchanged on the disk: what is shown is of the new one ({card.hash[:8]})."
+        )
+    state.keep(f"checkpoint {card.id}", card.hash)
     return replace(picture, truth=picture.truth_for(card.classes)), trace

@@ -60,7 +60,7 @@ def start(look: Look) -> Walk:
 
     def run(walk: Walk) -> Consequences:
         return consequences(
-            engine.segmenter(card.path),
+            engine.segmenter(card),
             datasets.opened(data),
             edits,
             limit=images_of(data),
@@ -68,7 +68,7 @@ def start(look: Look) -> Walk:
             progress=walk.progress,
             stop=lambda: engine.let_clicks_go_first() or walk.stop_now(),
             refine=walk.refine,
-            prepared=prepared(card.hash, card.path, data),
+            prepared=prepared(card, data),
             model=card.id,
             data=data,
         )

@@ -144,7 +144,7 @@ def run(
         if not edits:
             return None, refused
         try:
-            return process.engine().trace(card.path, picture.image, edits=edits, truth=picture.truth), refused
+            return process.engine().trace(card, picture.image, edits=edits, truth=picture.truth), refused
         except LoupeError as error:  # what only a run can say: it needs the image, its truth or its grids
             said = str(error)
             guilty = next(

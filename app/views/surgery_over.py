@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
@@ -11,6 +10,7 @@ from app import datasets, process, state, surgery_walk
 from app.surgery_walk import Walk
 from app.views.surgery_look import Look
 from app.words import markdown
+from engine.catalogue import ModelCard
 from engine.surgery import Prepared
 
 POLL = 1.0  # seconds between two looks at a walk
@@ -26,12 +26,12 @@ def images_of(data: str) -> int:
     return min(surgery_walk.IMAGES, datasets.size(data))
 
 
-def prepared(checkpoint: str, path: Path, data: str) -> Prepared:
+def prepared(card: ModelCard, data: str) -> Prepared:
     """What edited runs over the split need of a model's unedited ones."""
     engine, images = process.engine(), images_of(data)
     return process.walks().prepared(
-        (checkpoint, data, images),
-        lambda: Prepared(engine.segmenter(path), datasets.opened(data), limit=images, device=engine.device),
+        (card.hash, data, images),
+        lambda: Prepared(engine.segmenter(card), datasets.opened(data), limit=images, device=engine.device),
     )
 
 

@@ -93,7 +93,7 @@ def found_at(look: Look, panel: Panel) -> tuple[Markers | None, str]:
     card = panel.card
     assert card is not None
     try:
-        parts = cache.made(("marker parts", card.hash), lambda: parts_of(process.engine().segmenter(card.id)))
+        parts = cache.made(("marker parts", card.hash), lambda: parts_of(process.engine().segmenter(card)))
         return markers(panel.site, parts, _live(look, panel)), ""
     except LoupeError as error:
         return None, str(error)
@@ -109,7 +109,7 @@ def _live(look: Look, panel: Panel) -> dict[str, np.ndarray]:
     pictures = images_now(card, look.drawn, look.picture)
 
     def make() -> dict[str, np.ndarray]:
-        traces = [process.engine().trace(card.id, one.image) for one in pictures]
+        traces = [process.engine().trace(card, one.image) for one in pictures]
         truths = [one.truth_for(card.classes) for one in pictures]
         labels = [
             trace.labels.cpu().numpy() if truth is None else truth

@@ -145,7 +145,7 @@ def images_now(card: ModelCard, drawn: str, picture: Picture) -> list[Picture]:
 def _traced(
     card: ModelCard, pictures: Sequence[Picture]
 ) -> tuple[list[Trace], list[ChosenImage], tuple[str, ...]]:
-    traces = [process.engine().trace(card.id, one.image) for one in pictures]
+    traces = [process.engine().trace(card, one.image) for one in pictures]
     images = [
         ChosenImage(one.id, one.image.original_size, one.truth_for(card.classes), one.modes)
         for one in pictures
@@ -227,6 +227,6 @@ def _traced_sites(card: ModelCard, drawn: str, picture: Picture) -> tuple[str, .
         from engine.atlas.sites import site_maps
 
         first = images_now(card, drawn, picture)[0]
-        return tuple(site_maps(process.engine().trace(card.id, first.image)))
+        return tuple(site_maps(process.engine().trace(card, first.image)))
 
     return cache.made(("sites", card.hash), make)

@@ -17,7 +17,7 @@ from app import audit_walk, audits
 from app.audits import Audits, Wanted, ordered
 from app.selection import AUDITED
 from engine import Engine, LoupeError
-from engine.audit import run
+from engine.audit import Audit, run
 from engine.audit.files import COLUMNS_FILE, MANIFEST, read_audit, write_audit
 from engine.data.datasets import open_dataset
 from tests.app.audits import DATA, WALKER, made_up, put
@@ -103,10 +103,10 @@ def test_models_stand_in_the_order_asked_for(wanted):
 def test_the_small_one_is_made_once_for_all(shelf, wanted):
     made = []
 
-    def make(few: Wanted, folder: Path) -> None:
+    def make(few: Wanted) -> Audit:
         made.append(few.images)
         time.sleep(0.1)
-        write_audit(made_up(few.cards, few.images), folder)
+        return made_up(few.cards, few.images)
 
     found: list = []
     threads = [threading.Thread(target=lambda: found.append(shelf.small(wanted, make))) for _ in range(3)]
@@ -118,14 +118,25 @@ def test_the_small_one_is_made_once_for_all(shelf, wanted):
     assert shelf.best(wanted).key == found[0].key
 
 
-def test_a_small_one_that_cannot_be_made_or_kept_is_one_sentence(shelf, wanted):
-    def refuse(few: Wanted, folder: Path) -> None:
+def test_a_small_one_that_cannot_be_made_is_one_sentence(shelf, wanted):
+    def refuse(few: Wanted) -> Audit:
         raise LoupeError("no model has an affinity")
 
     with pytest.raises(LoupeError, match="no model has an affinity"):
         shelf.small(wanted, refuse)
-    with pytest.raises(LoupeError, match="cannot be written"):
-        shelf.small(wanted, lambda few, folder: None)
+
+
+def test_a_small_one_that_cannot_be_kept_is_there_all_the_same(tmp_path, wanted):
+    (tmp_path / "file").write_bytes(b"")
+    shelf, made = Audits(tmp_path / "file" / "audits"), []
+
+    def make(few: Wanted) -> Audit:
+        made.append(few.images)
+        return made_up(few.cards, few.images)
+
+    found = shelf.small(wanted, make)
+    assert found.audit is not None and found.note.startswith("This audit is not kept for later: ")
+    assert shelf.small(wanted, make) is found and shelf.best(wanted) is found and len(made) == 1
 
 
 def test_the_least_recently_used_go_but_never_the_one_in_hand(tmp_path, wanted):
