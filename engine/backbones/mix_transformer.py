@@ -81,5 +81,6 @@ def _body(channels: list[int], depths: tuple[int, ...], drop_path: float, hub: s
         return SegformerModel(SegformerConfig(**settings))
     try:
         return SegformerModel.from_pretrained(hub, **settings)
-    except (OSError, ValueError) as error:
-        raise LoupeError(f"the weights of {hub} cannot be had: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # what a network does on the way comes as any exception of any library
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise LoupeError(f"the weights of {hub} cannot be had: {said}") from error

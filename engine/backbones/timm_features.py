@@ -10,6 +10,8 @@ from torch import Tensor
 from engine.backbones.base import STRIDES, Backbone
 from engine.errors import LoupeError
 
+REFUSED = (RuntimeError, TypeError, AttributeError, NotImplementedError, OSError, ValueError)
+
 
 class TimmBackbone(Backbone):
     """Any timm model with `features_only`.
@@ -53,10 +55,17 @@ def timm_model(name: str, pretrained: bool = False, **settings: Any) -> Any:
         raise LoupeError(f'timm has no backbone "{name}"')
     try:
         return timm.create_model(name, pretrained=pretrained, **settings)
-    except (RuntimeError, TypeError, AttributeError, NotImplementedError, OSError, ValueError) as error:
+    except Exception as error:
+        # What a network does on the way to the weights comes as any exception of any library.
+        if not pretrained and not isinstance(error, REFUSED):
+            raise
         at = f" at output stride {settings['output_stride']}" if "output_stride" in settings else ""
         what = "cannot be had with its weights" if pretrained else "cannot be made"
-        raise LoupeError(f'backbone "{name}"{at} {what}: {str(error).splitlines()[0]}') from error
+        raise LoupeError(f'backbone "{name}"{at} {what}: {_first_line(error)}') from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _channels_first(x: Tensor, channels: int) -> Tensor:
