@@ -190,7 +190,9 @@ class Audits:
         return 0
 
     def clear(self) -> None:
-        """Removes all from the disk but those that are being made."""
+        """Removes all from the disk but those that are being made, and those that it did not take from memory."""
+        with self._lock:
+            self._unkept.clear()
         kept = {folder for folder, _ in self.running()}
         with contextlib.suppress(OSError):
             for folder in self.root.iterdir():

@@ -99,6 +99,8 @@ def write_npz(
         arrays |= {f"guidance.{name}": getattr(guidance, name).float().cpu().numpy() for name in fields}
     if influence is not None:
         arrays[f"influence.{influence.site}"] = influence.shares.cpu().numpy()
+    if not path.parent.is_dir():  # a slip in what was typed: no folder is made of it
+        raise LoupeError(f"{path} cannot be written: there is no folder {path.parent}")
     try:
         with whole(path) as partial, partial.open("wb") as file:  # given a name, numpy would add an ending
             np.savez_compressed(file, allow_pickle=False, **arrays)

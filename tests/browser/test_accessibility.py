@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.pages import PATIENCE, TOO_WIDE
+from tests.browser.pages import TOO_WIDE
 
 # Each page on its opening, by what says that its slowest part is drawn.
 PAGES = {
@@ -25,20 +23,9 @@ PAGES = {
 SERIOUS = ("serious", "critical")
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
-def themed(request, browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=request.param)
-    context.set_default_timeout(PATIENCE)
-    yield context
-    context.close()
-
-
-def opened(page: Page, address: str, drawn: str) -> Page:
-    page.goto(address)
-    page.locator(drawn).first.wait_for()
+def settle(page: Page) -> None:
     expect(page.locator("[data-testid=stStatusWidget]")).to_have_count(0)
     page.wait_for_timeout(600)  # fades end: colours half way are nobody's
-    return page
 
 
 def said(finding: dict) -> list[str]:
@@ -51,15 +38,18 @@ def said(finding: dict) -> list[str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_has_no_serious_finding(name: str, themed: BrowserContext, app_server: str):
+def test_axe_has_no_serious_finding_in_either_theme(name: str, served: Page, app_server: str):
     path, drawn = PAGES[name]
-    page = opened(themed.new_page(), app_server + path, drawn)
-    try:
-        found = Axe().run(page).response["violations"]
+    served.set_viewport_size({"width": 1280, "height": 900})
+    served.goto(app_server + path)
+    served.locator(drawn).first.wait_for()
+    for theme, paper in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(22, 24, 27)")):
+        served.emulate_media(color_scheme=theme)
+        expect(served.get_by_test_id("stApp")).to_have_css("background-color", paper)
+        settle(served)
+        found = Axe().run(served).response["violations"]
         serious = [line for finding in found if finding["impact"] in SERIOUS for line in said(finding)]
-        assert serious == [], "\n".join(serious)
-        for width in (1280, 1920):
-            page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate(TOO_WIDE) <= 0, f"scrolls sideways at {width}"
-    finally:
-        page.close()
+        assert serious == [], f"{theme}:\n" + "\n".join(serious)
+    for width in (1280, 1920):
+        served.set_viewport_size({"width": width, "height": 900})
+        assert served.evaluate(TOO_WIDE) <= 0, f"scrolls sideways at {width}"
