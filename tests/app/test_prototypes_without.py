@@ -103,7 +103,7 @@ def test_without_an_atlas_there_is_what_needs_none_and_a_button(tmp_path, monkey
 
 def test_a_walk_under_way_is_shown_and_can_be_stopped(tmp_path, monkeypatch):
     class Walk:
-        running, stopping, stopped, waiting, error = True, False, False, False, None
+        running, stopping, stopped, waiting, error, found = True, False, False, False, None, ()
         done, total, seconds_left = 40, 160, 200.0
 
         def stop(self) -> None:
