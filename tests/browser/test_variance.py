@@ -109,7 +109,7 @@ def test_a_click_on_a_point_opens_inspect_at_its_pixel(variance, samples):
     for step in range(0, 100, 2):  # where it is drawn is the scatter's business: look for its tooltip
         for over in range(0, 100, 4):
             variance.mouse.move(box["x"] + box["width"] * over / 100, box["y"] + box["height"] * step / 100)
-            link = variance.locator("a[href*='pins=']:not(.lp-tile)")
+            link = variance.locator("a[href*='pins=']:not(.lp-tile, [href*='tour='])")
             if link.count():
                 found = parse(link.first.get_attribute("href") or "")
                 break
