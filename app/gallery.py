@@ -104,9 +104,8 @@ class Gallery:
         self._samples: dict[str, Picture] | None = None
         self._uploads: OrderedDict[str, Picture] = OrderedDict()
         self._data: OrderedDict[str, Picture] = OrderedDict()
-        self._reduced: OrderedDict[str, Picture] = (
-            OrderedDict()
-        )  # those that the device's memory is too small for
+        # Smaller ones, in place of those that the device's memory does not hold.
+        self._reduced: OrderedDict[str, Picture] = OrderedDict()
 
     def samples(self) -> list[Picture]:
         """Scenes in the order of their files, then photographs. Read once."""

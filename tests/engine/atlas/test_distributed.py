@@ -379,3 +379,25 @@ def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> 
     for name, array in wanted.items():
         assert found[name].dtype == array.dtype, name
         np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_a_batch_that_the_device_does_not_hold_goes_in_halves(monkeypatch):
+    segmenter, images = toy(), toys(4)
+    whole = ChunkWalker(segmenter, images, 4, ROWS, size=4)(0)
+    walker = ChunkWalker(segmenter, images, 4, ROWS, size=4)
+    real, tried = walker.collector.collect, []
+
+    def collect(batch, bounds=None):
+        tried.append(len(batch))
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(batch, bounds)
+
+    monkeypatch.setattr(walker.collector, "collect", collect)
+    halved = walker(0)
+    assert max(tried) > 1 and tried.count(1) == 4
+    assert [row.index for row in halved.rows] == [row.index for row in whole.rows]
+    assert halved.partial is not None and whole.partial is not None
+    assert halved.partial.images == whole.partial.images
+    for name, array in whole.partial.sums.items():
+        np.testing.assert_allclose(halved.partial.sums[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
