@@ -23,6 +23,7 @@ from app.visitors import COOKIE
 VIEWER = INSPECT.key  # the component's key
 _SELECTION = "selection"
 _WRITTEN = "address as written"
+_WRITTEN_ON = "page that wrote it"
 _REVISION = "viewer revision"
 _TOUCHED = "a widget changed"
 _NOTICES = "notices"
@@ -115,8 +116,13 @@ def commit(selection: Selection, problems: list[str] | None = None, page: Page =
     if problems:
         notice(*problems)
     address = to_params(selection, page)
-    if st.session_state.get(_WRITTEN) != address or not st.query_params:
-        st.session_state[_WRITTEN] = address
+    written, of = st.session_state.get(_WRITTEN), st.session_state.get(_WRITTEN_ON)
+    if written == address and st.query_params:
+        return
+    st.session_state[_WRITTEN], st.session_state[_WRITTEN_ON] = address, page.key
+    # A link that spells all of it opened this page: to say it once more would come late, and overwrite the address of whoever has
+    # gone on meanwhile. On the page that wrote last, what this run came with may be overtaken by what an earlier one answered.
+    if of == page.key or address.items() - st.query_params.to_dict().items():
         st.query_params.update(address)
 
 

@@ -14,6 +14,7 @@ from app.findings import is_id, new_id
 
 COOKIE = "loupe_findings"
 DAYS = 400  # browsers keep none for longer; each visit begins them anew
+CONDITIONS = (b"if-none-match", b"if-modified-since")
 
 
 class Visitors:
@@ -27,6 +28,9 @@ class Visitors:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        if b"text/html" in headers.get(b"accept", b""):
+            # "Not modified" is no page, and brings no cookie to a browser that still has the page but not the cookie.
+            scope = {**scope, "headers": [each for each in scope["headers"] if each[0] not in CONDITIONS]}
         held = _held(headers.get(b"cookie", b"").decode("latin-1"))
         secure = scope.get("scheme") == "https" or headers.get(b"x-forwarded-proto") == b"https"
 

@@ -35,7 +35,7 @@ class Offer:
 def control(page: Page, selection: Selection, offer: Offer | None) -> None:
     """A popover: a note, the button, how many are kept. Without an offer it says that nothing is there yet."""
     with st.popover("Keep"):
-        _said(page)
+        _said(page, selection)
         if offer is None:
             st.caption("There is nothing on show to keep yet.")
             return
@@ -56,16 +56,16 @@ def control(page: Page, selection: Selection, offer: Offer | None) -> None:
         )
 
 
-def _said(page: Page) -> None:
-    """How many are kept, and what came of the last one."""
+def _said(page: Page, selection: Selection) -> None:
+    """How many are kept, and what came of keeping what is on show: said until something else is, however often a page that
+    measures or counts beside it is drawn again."""
     try:
         count = len(process.findings().read(state.visitor()).findings)
         held = f"{count} of at most {MOST} kept, on the page Findings." if count else "Nothing is kept yet."
     except LoupeError as error:
         held = f"{error}."
-    said = state.kept(_key(page))
-    st.caption(markdown(f"{said} {held}" if said else held))
-    state.keep(_key(page), None)
+    of, said = state.kept(_key(page)) or (None, "")
+    st.caption(markdown(f"{said} {held}" if of == selection else held))
 
 
 def _keep(page: Page, selection: Selection, offer: Offer, note: str) -> None:
@@ -74,10 +74,10 @@ def _keep(page: Page, selection: Selection, offer: Offer, note: str) -> None:
         process.findings().keep(state.visitor(), made)
     except LoupeError as error:
         # The note stays: nothing that was written is lost.
-        state.keep(_key(page), f"Not kept: {error}.")
+        state.keep(_key(page), (selection, f"Not kept: {error}."))
         return
     state.set_text(note, "")
-    state.keep(_key(page), "Kept.")
+    state.keep(_key(page), (selection, "Kept."))
 
 
 def draft(page: Page, selection: Selection, offer: Offer, note: str) -> Draft:

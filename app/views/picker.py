@@ -27,8 +27,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
   let list = parentElement.querySelector("ul");
   if (!list) parentElement.append((list = document.createElement("ul")));
   const ids = JSON.stringify(data.pictures.map(({ id, note }) => [id, note]));
-  list.className = data.pictures.some((picture) => picture.note) ? "noted" : "";
-  if (list.dataset.ids !== ids) {
+  const draw = () => {
+    list.onpointerleave = null;
+    list.className = data.pictures.some((picture) => picture.note) ? "noted" : "";
     list.dataset.ids = ids;
     list.replaceChildren(...data.pictures.map(({ id, title, src, note }) => {
       const item = document.createElement("li");
@@ -39,11 +40,19 @@ export default function ({ data, parentElement, setTriggerValue }) {
       item.append(button);
       return item;
     }));
-  }
-  for (const button of list.querySelectorAll("button")) {
-    button.setAttribute("aria-pressed", String(button.dataset.id === data.chosen));
-    button.onclick = () => setTriggerValue("chosen", button.dataset.id);
-  }
+    mark();
+  };
+  const mark = () => {
+    for (const button of list.querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(button.dataset.id === data.chosen));
+      button.onclick = () => setTriggerValue("chosen", button.dataset.id);
+    }
+  };
+  // An order that changes as results come in waits while somebody is about to choose: nothing moves under the pointer.
+  if (list.dataset.ids === ids || (list.dataset.ids && list.matches(":hover"))) {
+    if (list.dataset.ids !== ids) list.onpointerleave = draw;
+    mark();
+  } else draw();
 }
 """
 _grid = component("loupe_gallery", css=_CSS, js=_JS)

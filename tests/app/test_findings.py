@@ -281,6 +281,23 @@ def test_a_page_gives_an_unguessable_id_that_scripts_do_not_see_and_renews_it():
     assert cookie_of(kind=b"application/json") is None and "Secure" in (cookie_of(scheme="https") or "")
 
 
+def test_a_browser_that_has_the_page_but_not_the_cookie_is_given_one():
+    """It asks whether the page has changed; "not modified" would bring no cookie, and the list would be lost with the visit."""
+    import asyncio
+
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(dict(scope["headers"]))
+
+    for accept in (b"text/html,*/*", b"text/css"):
+        headers = [(b"accept", accept), (b"if-none-match", b'"a"'), (b"if-modified-since", b"now")]
+        scope = {"type": "http", "method": "GET", "headers": headers, "scheme": "http"}
+        asyncio.run(Visitors(app)(scope, None, None))  # pyright: ignore[reportArgumentType]
+    page, style = seen
+    assert set(page) == {b"accept"} and b"if-none-match" in style and b"if-modified-since" in style
+
+
 # ── pages ──
 
 

@@ -94,6 +94,7 @@ def test_the_samples_that_differ_most_are_one_click_away(compare):
     before = address(compare)["image"]
     compare.get_by_role("button", name="Compare on all samples").click()
     compare.get_by_text("Click one to see it above").wait_for()
+    compare.get_by_role("button", name="Stop").wait_for(state="detached")  # the order is the last one
     other = compare.locator("ul.noted button[aria-pressed=false]").first
     other.wait_for()
     chosen = other.get_attribute("data-id")

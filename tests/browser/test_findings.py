@@ -20,7 +20,7 @@ def keep(page: Page, note: str) -> None:
 def test_a_state_is_kept_reordered_exported_and_opened_again(
     served: Page, app_server: str, browser: Browser, tmp_path: Path
 ):
-    page = served
+    page = served  # its page may be in the browser's cache already, while its cookies are gone
     page.goto(app_server)
     page.wait_for_selector(VIEWER)
     page.wait_for_selector(".lp-footer")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from app.tour import PARAMETER, STEPS
-from tests.browser.pages import PATIENCE, VIEWER, address, elsewhere, parse
+from tests.browser.pages import PATIENCE, VIEWER, address, elsewhere, parse, wait_for_address
 
 OFFER = "First time here? A two-minute tour"
 PICTURES = {"": VIEWER, "variance": "canvas", "guidance": "canvas", "compare": "canvas", "surgery": "canvas"}
@@ -35,8 +35,8 @@ def arrive(page: Page, number: int) -> None:
     if step.path in PICTURES:
         page.wait_for_selector(PICTURES[step.path])
         page.wait_for_function(DRAWN)
+    wait_for_address(page, **{PARAMETER: str(number)})
     assert page.url.partition("?")[0].rstrip("/").rpartition("/")[2] == (step.path or page.url.split("/")[2])
-    assert address(page)[PARAMETER] == str(number)
     for wrong in ("stException", "stAlert"):
         expect(page.get_by_test_id(wrong)).to_have_count(0)
 
