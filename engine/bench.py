@@ -65,7 +65,7 @@ def trace_against_forward(engine: Engine) -> Iterable[Row]:
         picture = engine.image(pixels)
 
         def forward(segmenter=segmenter, pixels=pixels) -> None:
-            with torch.no_grad(), engine._autocast():
+            with torch.no_grad(), engine.autocast():
                 segmenter(segmenter.normalise(pixels))
 
         def trace(model=model, picture=picture) -> None:

@@ -62,7 +62,7 @@ def decoder_against_plain(engine: Engine, size: int = SIZE, rounds: int = ROUNDS
         decoder = CPTDecoder(CHANNELS, CLASSES, kind).eval().to(engine.device)
 
         def ours(decoder: CPTDecoder = decoder) -> None:
-            with torch.no_grad(), engine._autocast():
+            with torch.no_grad(), engine.autocast():
                 decoder(features)
 
         def plain(ours=ours) -> None:

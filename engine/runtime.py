@@ -3,41 +3,39 @@
 It is stateless to its caller: there is no current image and no current model, every call says what it means, and the
 same call gives the same answer. One Engine serves all threads of a process.
 
-Cache keys hold everything that matters: checkpoint or backbone content hash, decoded-image hash, preprocessing version,
-precision, device. Pyramids are keyed by the backbone's weights, so that decoders on one frozen backbone share them.
+How a trace is made and under which key it is kept: `engine.tracing`.
 
 What it does not know: which gradient you would like (everything runs without), what a picture should look like.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from engine import images, room
-from engine.cache import TieredCache, TierInfo, host_budget
+from engine.cache import TierInfo, host_budget
 from engine.catalogue import ModelCard
 from engine.checkpoints import file_state
 from engine.costs import Costs, costs
-from engine.edits import Edit, Oracle, Subject, check, edits_key, plan, subject_of
+from engine.edits import Edit, Subject, check
 from engine.errors import LoupeError
 from engine.gradients import GradientMatrix, gradient_matrix, guided
 from engine.influence import Influence, influence
 from engine.losses import IGNORED
 from engine.segmenter import Segmenter
-from engine.shelf import LoadedModel, Shelf, remember
-from engine.trace import Pyramid, Trace, tensor_bytes, to_device
-from engine.turns import CLICK, JOB, Turns
+from engine.shelf import Shelf, remember
+from engine.trace import Trace
+from engine.tracing import Tracer, named, subject
+from engine.turns import CLICK, JOB
 
 __all__ = ["CacheInfo", "Engine", "ModelCard"]
 
@@ -87,17 +85,11 @@ class Engine:
             raise LoupeError(f"precision bf16 needs a CUDA device, this is {self.device.type}")
         self.precision = precision
         self._shelf = Shelf(models_dir, self.device, model_bytes)
-        self._turns = Turns()
         self._lock = threading.Lock()  # of the table of files
-        accelerator = self.device.type != "cpu"
-        self._traces = TieredCache(
-            device_bytes if accelerator else 0,
-            host_budget() if host_bytes is None else host_bytes,
-            to_host=lambda value: to_device(value, "cpu"),
-            to_device=lambda value: to_device(value, self.device),
+        self._tracer = Tracer(
+            self.device, precision, device_bytes, host_budget() if host_bytes is None else host_bytes
         )
         self._files: OrderedDict[tuple, images.LoadedImage] = OrderedDict()
-        self._hits = self._misses = 0
         room.register(self)
 
     # ---------------------------------------------------------------- models
@@ -174,12 +166,12 @@ class Engine:
         """
         loaded, picture = self._shelf.load(model), self.image(image, long_side)
         if edits:
-            check(edits, _subject(loaded))  # refused before anything is run
+            check(edits, subject(loaded))  # refused before anything is run
         while True:
             try:
                 if edits:
-                    return self._edited(loaded, picture, tuple(edits), truth, priority)
-                return self._unedited(loaded, picture, priority)
+                    return self._tracer.edited(loaded, picture, tuple(edits), truth, priority)
+                return self._tracer.unedited(loaded, picture, priority)
             except room.OutOfMemory:
                 half = max(picture.size) // 2
                 if not smaller or truth is not None or half < SMALLEST:
@@ -192,7 +184,7 @@ class Engine:
         Raises:
             LoupeError: as `card`.
         """
-        return _subject(self._shelf.load(model))
+        return subject(self._shelf.load(model))
 
     def influence(
         self,
@@ -217,10 +209,12 @@ class Engine:
         """
         loaded, picture = self._shelf.load(model), self.image(image, long_side)
         row, col = images.cell(*pixel, picture.original_size, picture.size)
-        with self._turns.take(priority), self._autocast():
+        with self._tracer.turns.take(priority), self.autocast():
             return room.twice(
-                lambda: influence(loaded.segmenter, self._pyramid(loaded, picture), row, col, site, category),
-                _named(loaded, picture),
+                lambda: influence(
+                    loaded.segmenter, self._tracer.pyramid(loaded, picture), row, col, site, category
+                ),
+                named(loaded, picture),
             )
 
     def gradients(
@@ -249,11 +243,11 @@ class Engine:
         labels = np.where(truth < classes, truth, IGNORED).astype(np.int64)
         if (labels == IGNORED).all():
             raise LoupeError("no pixel of these labels belongs to a category of this model")
-        with self._turns.take(priority):
+        with self._tracer.turns.take(priority):
             pixels = loaded.segmenter.normalise(picture.pixels)
             known = torch.from_numpy(labels)[None].to(self.device)
             return room.twice(
-                lambda: gradient_matrix(loaded.segmenter, pixels, known), _named(loaded, picture)
+                lambda: gradient_matrix(loaded.segmenter, pixels, known), named(loaded, picture)
             )
 
     def costs(self, model: str | Path | ModelCard, size: tuple[int, int], *, priority: int = JOB) -> Costs:
@@ -262,18 +256,24 @@ class Engine:
         The time is honest only while nothing else uses the device: the engine keeps others waiting meanwhile.
         """
         loaded = self._shelf.load(model)
-        with self._turns.take(priority), self._autocast():
+        with self._tracer.turns.take(priority), self.autocast():
             what = f"{loaded.card.id} at {size[1]}×{size[0]}"
             return room.twice(lambda: costs(loaded.segmenter, size), what)
 
     def let_clicks_go_first(self) -> None:
         """Waits while somebody's click holds the device: for walks that run a model themselves, between groups of images."""
-        with self._turns.take(JOB):
+        with self._tracer.turns.take(JOB):
             pass
 
+    def autocast(self) -> AbstractContextManager[object]:
+        """The precision that traces are made in, for whoever runs a model themselves."""
+        return self._tracer.autocast()
+
     def cache_info(self) -> CacheInfo:
-        traces, shelf = self._traces, self._shelf
-        return CacheInfo(traces.device.info(), traces.host.info(), self._hits, self._misses, shelf.info())
+        tracer = self._tracer
+        return CacheInfo(
+            tracer.held.device.info(), tracer.held.host.info(), tracer.hits, tracer.misses, self._shelf.info()
+        )
 
     @property
     def models_folder(self) -> Path:
@@ -282,138 +282,12 @@ class Engine:
 
     def give_back(self) -> None:
         """Lets go of what the device holds and can have again: traces, pyramids, models that nobody uses."""
-        self._traces.give_back()
+        self._tracer.held.give_back()
         self._shelf.give_back()
 
     def clear(self) -> None:
         """Forget traces and pyramids; models stay."""
-        self._traces.clear()
-
-    # ---------------------------------------------------------------- inside
-
-    def _unedited(self, loaded: LoadedModel, picture: images.LoadedImage, priority: int) -> Trace:
-        key = self._trace_key(loaded, picture)
-        return self._once(key, loaded, picture, priority, lambda: self._trace(loaded, picture))
-
-    def _once(
-        self,
-        key: tuple,
-        loaded: LoadedModel,
-        picture: images.LoadedImage,
-        priority: int,
-        make: Callable[[], Trace],
-    ) -> Trace:
-        """The trace of that key; made, in turn, where it is not held."""
-        trace = self._traces.get(key)
-        if trace is None:
-            with self._turns.take(priority):
-                return self._made(key, loaded, picture, make)
-        self._hits += 1
-        # The same pixels may come under another name, and the same weights as another file.
-        if trace.image is not picture or trace.model is not loaded.card:
-            trace = replace(trace, image=picture, model=loaded.card)._with_memory_of(trace)
-        return trace
-
-    def _made(
-        self, key: tuple, loaded: LoadedModel, picture: images.LoadedImage, make: Callable[[], Trace]
-    ) -> Trace:
-        """The same for whoever has the turn already."""
-        trace = self._traces.get(key)  # another thread may have made it meanwhile
-        if trace is not None:
-            self._hits += 1
-            return replace(trace, image=picture, model=loaded.card)._with_memory_of(trace)
-        self._misses += 1
-        trace = room.twice(make, _named(loaded, picture))
-        # What the trace computes on demand and keeps: normalisers, mean affinities, labels.
-        later = sum(4 * s.heads * (s.grid[0] * s.grid[1] + s.source_count) for s in trace.stages)
-        later += 2 * picture.size[0] * picture.size[1]  # labels
-        self._traces.put(key, trace, tensor_bytes(trace) + later)
-        return trace
-
-    def _trace(self, loaded: LoadedModel, picture: images.LoadedImage) -> Trace:
-        start = time.perf_counter()
-        with torch.no_grad(), self._autocast():
-            pyramid = self._pyramid(loaded, picture)
-            trace = loaded.segmenter.decoder.trace(pyramid)[0]
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return replace(
-            trace, image=picture, model=loaded.card, milliseconds=1000 * (time.perf_counter() - start)
-        )
-
-    def _trace_key(self, loaded: LoadedModel, picture: images.LoadedImage) -> tuple:
-        return ("trace", loaded.card.hash, picture.hash, images.VERSION, self.precision, str(self.device))
-
-    def _edited(
-        self,
-        loaded: LoadedModel,
-        picture: images.LoadedImage,
-        edits: tuple[Edit, ...],
-        truth: np.ndarray | None,
-        priority: int,
-    ) -> Trace:
-        """What comes after the edits, computed on the unedited trace and the parts that are kept of it."""
-        kept = self._trace_key(loaded, picture)
-        seen = None
-        if truth is not None and any(isinstance(edit, Oracle) for edit in edits):
-            digest = hashlib.sha256(np.ascontiguousarray(truth).tobytes()).hexdigest()
-            seen = (digest, truth.shape, truth.dtype.str)
-
-        def make() -> Trace:
-            base = self._made(kept, loaded, picture, lambda: self._trace(loaded, picture))
-            with torch.no_grad(), self._autocast():
-                wanted = plan(edits, _subject(loaded), base, truth)
-                decoder, whole = loaded.segmenter.decoder, base.batched()
-                parts = self._traces.get(("parts", kept))
-                if parts is None:
-                    parts = decoder.parts(whole)
-                    self._traces.put(("parts", kept), parts, tensor_bytes(parts))
-                start = time.perf_counter()
-                found = decoder.rerun(whole, wanted, parts)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-            trace = replace(
-                found.trace[0],
-                image=picture,
-                model=loaded.card,
-                edits=edits,
-                recomputed=found.anew,
-                milliseconds=1000 * (time.perf_counter() - start),
-            )
-            return trace if found.anew else trace._with_memory_of(base)
-
-        return self._once(("edited", kept, edits_key(edits), seen), loaded, picture, priority, make)
-
-    def _pyramid(self, loaded: LoadedModel, picture: images.LoadedImage) -> Pyramid:
-        spec = loaded.segmenter.spec
-        key = (
-            "pyramid",
-            loaded.backbone_hash,
-            spec.mean,
-            spec.std,
-            picture.hash,
-            images.VERSION,
-            self.precision,
-            str(self.device),
-        )
-        pyramid = self._traces.get(key)
-        if pyramid is None:
-            with torch.no_grad():
-                pyramid = loaded.segmenter.pyramid(loaded.segmenter.normalise(picture.pixels))
-            self._traces.put(key, pyramid, tensor_bytes(pyramid))
-        return pyramid
-
-    def _autocast(self):
-        return torch.autocast("cuda", torch.bfloat16) if self.precision == "bf16" else nullcontext()
-
-
-def _named(loaded: LoadedModel, picture: images.LoadedImage) -> str:
-    height, width = picture.size
-    return f"{picture.name} at {width}×{height} with {loaded.card.id}"
-
-
-def _subject(loaded: LoadedModel) -> Subject:
-    return subject_of(loaded.segmenter.spec, loaded.card.id)
+        self._tracer.held.clear()
 
 
 def _device(name: str) -> torch.device:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from engine import room
 from engine.cache import ByteCache, TierInfo
 from engine.catalogue import ModelCard, described, models_dirs, read_catalogue
 from engine.checkpoints import file_state, load, state_hash
@@ -100,7 +101,10 @@ class Shelf:
             with self._loading:
                 loaded = self._models.get(wanted.hash)
                 if loaded is None:
-                    checkpoint = load(wanted.path, self._device, expected=wanted.hash)
+                    checkpoint = room.twice(
+                        lambda: load(wanted.path, self._device, expected=wanted.hash),
+                        f"the model {wanted.id}",
+                    )
                     weights = sum(t.nbytes for t in checkpoint.segmenter.state_dict().values())
                     loaded = LoadedModel(
                         checkpoint.segmenter, wanted, state_hash(checkpoint.segmenter.backbone), weights

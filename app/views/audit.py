@@ -84,7 +84,7 @@ def _correct(now: Shown) -> None:
 
 
 def _deletion(now: Shown, look: Look) -> None:
-    st.html('<h4 class="lp-heading">Which map tells the truth about the decision?</h4>')
+    st.html('<h2 class="lp-heading">Which map tells the truth about the decision?</h2>')
     for why in now.why:
         st.html(f'<p class="lp-note" data-nothing="1">{html(why.rstrip("."))}.</p>')
     if not now.curves and _smallest(look):

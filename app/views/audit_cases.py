@@ -76,8 +76,8 @@ def section(look: Look) -> None:
     card = next(card for card in look.cards if card.id == model)
     job = job_of(look, groups)
     st.html(
-        f'<h4 class="lp-heading">Cases <span class="lp-soft">{html(look.asked.title)}, {html(model)} at '
-        f"{html(look.selection.stage)}; a click opens the pixel</span></h4>"
+        f'<h2 class="lp-heading">Cases <span class="lp-soft">{html(look.asked.title)}, {html(model)} at '
+        f"{html(look.selection.stage)}; a click opens the pixel</span></h2>"
     )
     watch(
         lambda: job.running,

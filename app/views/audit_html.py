@@ -22,8 +22,8 @@ def strips(sheet: StripSheet) -> str:
     foot = "".join(f"<td>{_ticks(sheet.scale)}</td>" for _ in sheet.columns)
     note = f'<p class="lp-note">{html(sheet.note)}</p>' if sheet.note else ""
     return (
-        f'<section class="lp-panel lp-wide" data-sheet="{sheet.key}"><h4>{html(sheet.title)} '
-        f'<span class="lp-soft">{html(sheet.scale.unit)}</span></h4>{_keys(sheet)}'
+        f'<section class="lp-panel lp-wide" data-sheet="{sheet.key}"><h2>{html(sheet.title)} '
+        f'<span class="lp-soft">{html(sheet.scale.unit)}</span></h2>{_keys(sheet)}'
         f'<table class="lp-table lp-strips"><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody>'
         f"<tfoot><tr><th></th>{foot}</tr></tfoot></table>{note}</section>"
     )

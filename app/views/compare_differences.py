@@ -25,7 +25,7 @@ def section(look: Look) -> None:
     pair = look.pair
     if pair is None:
         return
-    st.html("<h4 class='lp-h4'>Samples on which two models differ most</h4>")
+    st.html("<h2 class='lp-section'>Samples on which two models differ most</h2>")
     names = comparison.common_names([side.card.classes for side in pair])
     if not names:
         st.html('<p class="lp-soft">These two share no category by name.</p>')

@@ -185,7 +185,7 @@ def table(look: Look) -> str:
         f"here ({device}, {process.engine().precision})."
     )
     return (
-        f'<section class="lp-panel"><h4>Side by side</h4><table class="lp-table"><thead><tr><th></th>{head}</tr></thead>'
+        f'<section class="lp-panel"><h2>Side by side</h2><table class="lp-table"><thead><tr><th></th>{head}</tr></thead>'
         f'<tbody>{"".join(body)}</tbody></table><p class="lp-note">{html(note)}</p></section>'
     )
 
@@ -223,7 +223,7 @@ def drawn_cards(look: Look, known: list[ModelPoint]) -> dict[str, ModelCard]:
 
 def _scatter(look: Look) -> None:
     known = points(look)
-    st.html("<h4 class='lp-h4'>Accuracy against cost</h4>")
+    st.html("<h2 class='lp-section'>Accuracy against cost</h2>")
     if not known:
         st.html(
             '<p class="lp-soft">The models\' multiply-adds are not counted yet for images of this size.</p>'
@@ -262,7 +262,7 @@ def _known(card: ModelCard, name: str) -> float | None:
 
 def _categories(look: Look) -> None:
     known = category_ious(look)
-    st.html("<h4 class='lp-h4'>IoU by category</h4>")
+    st.html("<h2 class='lp-section'>IoU by category</h2>")
     if not known:
         st.html('<p class="lp-soft">These checkpoints do not say how well they do by category.</p>')
         return
@@ -274,7 +274,7 @@ def _categories(look: Look) -> None:
 
 
 def _disagreement(look: Look) -> None:
-    st.html("<h4 class='lp-h4'>Where they disagree</h4>")
+    st.html("<h2 class='lp-section'>Where they disagree</h2>")
     if not look.names:
         st.html('<p class="lp-soft">The models share no category by name.</p>')
         return

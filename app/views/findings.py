@@ -105,7 +105,7 @@ def _card(owner: str, index: int, count: int, one: Finding, cards: dict[str, str
         st.html(_picture(owner, one))
     with right:
         st.html(
-            f'<h4 class="lp-finding-title">{index + 1}. {html(one.title)}</h4>'
+            f'<h2 class="lp-finding-title">{index + 1}. {html(one.title)}</h2>'
             + "".join(f'<p class="lp-note">{html(line)}</p>' for line in findings_export.origin(one))
             + "".join(f'<p class="lp-note" data-changed="1"><b>{html(line)}</b></p>' for line in changed(one, cards))
         )  # fmt: skip

@@ -126,7 +126,7 @@ def _pins(look: Look) -> None:
 
 def _gradients(look: Look, truth: np.ndarray) -> None:
     """Sliders and the matrix that answers them."""
-    st.html('<h4 class="lp-heading">What each loss’s gradient reaches</h4>')
+    st.html('<h2 class="lp-heading">What each loss’s gradient reaches</h2>')
     try:
         matrix = cache.gradients_of(
             look.trace, truth, lambda: process.engine().gradients(look.card.id, look.picture.image, truth)

@@ -58,8 +58,8 @@ def pin_rows(pins: Sequence[PinNumbers], active: int, names: Names) -> str:
     head += ["CAE reads most"] if context else []
     cells = "".join(f'<th scope="col">{text}</th>' for text in head)
     return (
-        '<section class="lp-panel"><h4>The pinned pixels <span class="lp-soft">softmax at the cell of each branch’s grid'
-        f'</span></h4><table class="lp-table lp-rows"><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        '<section class="lp-panel"><h2>The pinned pixels <span class="lp-soft">softmax at the cell of each branch’s grid'
+        f'</span></h2><table class="lp-table lp-rows"><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
         "</section>"
     )
 
@@ -120,8 +120,8 @@ def iou_table(
     )
     return (
         f'<section class="lp-panel" tabindex="0" role="region" aria-label="Inside and outside the boundary band">'
-        f'<h4><abbr title="{html(meaning)}">Inside and outside the boundary band</abbr> '
-        f'<span class="lp-soft">this image, by ground truth</span></h4><table class="lp-table lp-numbers"><thead><tr><th></th>'
+        f'<h2><abbr title="{html(meaning)}">Inside and outside the boundary band</abbr> '
+        f'<span class="lp-soft">this image, by ground truth</span></h2><table class="lp-table lp-numbers"><thead><tr><th></th>'
         f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
     )
 

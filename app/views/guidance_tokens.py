@@ -44,7 +44,7 @@ def token_matrix(cosines: np.ndarray, order: Sequence[int], names: Names) -> str
         rows.append(f'<tr><th scope="row">{names.swatch(row)}</th>{"".join(cells)}</tr>')
     stops = ", ".join(to_hex(paint(i / 8)) for i in range(9))
     return (
-        f'<section class="lp-panel lp-wide"><h4>Cosine between class tokens</h4><table class="lp-matrix">'
+        f'<section class="lp-panel lp-wide"><h2>Cosine between class tokens</h2><table class="lp-matrix">'
         f"<tbody>{''.join(rows)}</tbody>"
         f'<tfoot><tr><th></th>{head}</tr></tfoot></table><div class="lp-legend"><span>−{number(reach, 2)}</span>'
         f'<i style="background:linear-gradient(90deg, {stops})"></i><span>{number(reach, 2)}</span></div></section>'
@@ -75,8 +75,8 @@ def angle_rows(
         f'<span style="left:{100 * tick / top:.2f}%">{tick}°</span>' for tick in range(0, top + 1, top // 3)
     )
     return (
-        '<section class="lp-panel lp-wide"><h4>From each token to its category’s features <span class="lp-soft">means of pure '
-        f"cells, by {by}</span></h4>"
+        '<section class="lp-panel lp-wide"><h2>From each token to its category’s features <span class="lp-soft">means of pure '
+        f"cells, by {by}</span></h2>"
         '<table class="lp-table lp-angles"><thead><tr><th></th><th><span class="lp-key"><b>▲</b> token, at 0°</span>'
         '<span class="lp-key"><i class="lp-mark lp-high"></i> mean of F<sub>h</sub></span><span class="lp-key">'
         '<i class="lp-mark lp-up"></i> mean of F<sub>u</sub></span></th><th scope="col">F<sub>h</sub></th>'

@@ -223,7 +223,7 @@ def pin_table(
             rows.append(f'<tr><th scope="row"><abbr title="{html(meaning)}">{label}</abbr></th>{cells}</tr>')
     rows.append(_sink_row(readings, names, stage, sinks))
     return (
-        f'<section class="lp-panel"><h4>{title}</h4><table class="lp-table"><thead><tr><th></th>{head}</tr></thead>'
+        f'<section class="lp-panel"><h2>{title}</h2><table class="lp-table"><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></section>"
     )
 
@@ -286,7 +286,7 @@ def comparison(readings: Sequence[Reading], active: int, names: Names) -> str:
         )
     stage = readings[0].stage
     return (
-        f'<section class="lp-panel"><h4>The pinned pixels at {html(stage)}</h4><table class="lp-table lp-rows"><thead><tr>'
+        f'<section class="lp-panel"><h2>The pinned pixels at {html(stage)}</h2><table class="lp-table lp-rows"><thead><tr>'
         f'<th scope="col">row,col · predicted</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></section>'
     )
 

@@ -32,9 +32,9 @@ TILES = 18  # on a sheet
 def section(look: Look) -> None:
     """All datasets, then the chosen one."""
     st.html(
-        f'<h4 class="lp-heading">Datasets <span class="lp-soft">looked for in {html(data_root())}</span></h4>{table()}'
+        f'<h2 class="lp-heading">Datasets <span class="lp-soft">looked for in {html(data_root())}</span></h2>{table()}'
     )
-    st.html(f'<h4 class="lp-heading">{html(look.split)}</h4>')
+    st.html(f'<h2 class="lp-heading">{html(look.split)}</h2>')
     library_check.section(look.split)
     _leaf(look)
 

@@ -19,11 +19,11 @@ UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 def section() -> None:
     """Device, caches, jobs."""
-    st.html(f'<h4 class="lp-heading">Device</h4>{_rows(device())}')
+    st.html(f'<h2 class="lp-heading">Device</h2>{_rows(device())}')
     engine, disk = process.engine(), (process.atlases(), process.audits(), process.projections())
     _caches("Caches in memory", library.in_memory(engine, process.store(), process.plots()))
     _caches("Caches on disk", library.on_disk(*disk))
-    st.html('<h4 class="lp-heading">Work under way</h4>')
+    st.html('<h2 class="lp-heading">Work under way</h2>')
     st.fragment(_work, run_every=POLL if works() else None)()
 
 
@@ -81,7 +81,7 @@ def size(count: float) -> str:
 
 
 def _caches(title: str, places: list[Place]) -> None:
-    st.html(f'<h4 class="lp-heading">{html(title)}</h4>')
+    st.html(f'<h2 class="lp-heading">{html(title)}</h2>')
     for place in places:
         of = "" if place.limit is None else f" of {size(place.limit)}"
         about, clear = st.columns([4, 1], vertical_alignment="center")

@@ -24,8 +24,8 @@ def section(look: Look) -> None:
     """All models, what cannot be used and why, and a way to add one."""
     engine = process.engine()
     st.html(
-        f'<h4 class="lp-heading">Models <span class="lp-soft">{len(look.cards)}; added ones lie in '
-        f"{html(engine.models_folder)}</span></h4>"
+        f'<h2 class="lp-heading">Models <span class="lp-soft">{len(look.cards)}; added ones lie in '
+        f"{html(engine.models_folder)}</span></h2>"
     )
     for card in look.cards.values():
         with st.container(key=f"lp-model-{card.id}"):

@@ -125,8 +125,8 @@ def _patches(now: Look) -> None:
     sheet = made.patches(now, atlas)
     swatch = f'<i class="lp-swatch" style="background:{now.names.colours[category]}"></i>'
     st.html(
-        f'<h4 class="lp-heading">What the prototype of {swatch}{html(now.name)} answers to '
-        f'<span class="lp-soft">strongest patches at {html(stage)}</span></h4>'
+        f'<h2 class="lp-heading">What the prototype of {swatch}{html(now.name)} answers to '
+        f'<span class="lp-soft">strongest patches at {html(stage)}</span></h2>'
         f'<p class="lp-note">{html(sections.patches_said(now, atlas))}</p>'
     )
     st.html(draw.patches(sheet, lambda one: inspect_link(now.selection, category, one, atlas.manifest.data)))
@@ -193,7 +193,7 @@ def _memory(now: Look) -> None:
     _section(now, made.memory(now))
     table = cache.made(("memory table", *now.key, now.stage), lambda: bank.memory_table(now))
     st.html(
-        '<h4 class="lp-heading">The rows as a table <span class="lp-soft">click a heading to sort</span></h4>'
+        '<h2 class="lp-heading">The rows as a table <span class="lp-soft">click a heading to sort</span></h2>'
     )
     digits = st.column_config.NumberColumn(format="%.3g")
     formats = {name: digits for name, values in table.items() if any(isinstance(v, float) for v in values)}

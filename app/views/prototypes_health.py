@@ -36,7 +36,7 @@ def panel(look: Look) -> str:
     told = f"{warned} of {len(found)} outside their threshold" if warned else f"{len(found)} checks"
     items = "".join(_item(one) for one in found)
     return (
-        f'<section class="lp-panel lp-health"><h4>Health <span class="lp-soft">{html(look.stage)} · {told}</span></h4>'
+        f'<section class="lp-panel lp-health"><h2>Health <span class="lp-soft">{html(look.stage)} · {told}</span></h2>'
         f"<ul>{items}</ul></section>"
     )
 

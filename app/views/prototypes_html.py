@@ -64,8 +64,8 @@ def matrix(sheet: MatrixSheet, colours: str) -> str:
     )
     axes = f"rows: {sheet.rows} · columns: {sheet.columns}" if sheet.rows else ""
     return (
-        f'<section class="lp-panel lp-wide" data-sheet="{sheet.key}"><h4>{html(sheet.title)} '
-        f'<span class="lp-soft">{html(axes)}</span></h4><table class="lp-matrix lp-proto">'
+        f'<section class="lp-panel lp-wide" data-sheet="{sheet.key}"><h2>{html(sheet.title)} '
+        f'<span class="lp-soft">{html(axes)}</span></h2><table class="lp-matrix lp-proto">'
         f"<tbody>{''.join(rows)}</tbody><tfoot><tr><th></th>{heads}</tr></tfoot></table>"
         f"{_ramp(sheet, colours, low)}{_notes(sheet.note, left_out)}</section>"
     )
@@ -124,8 +124,8 @@ def chart(sheet: ChartSheet) -> str:
     key_row = f"{keys if several else ''}{span}{line}"
     key_row = f'<div class="lp-keys">{key_row}</div>' if key_row else ""
     return (
-        f'<section class="lp-panel lp-wide" data-sheet="{sheet.key}"><h4>{html(sheet.title)} '
-        f'<span class="lp-soft">{html(sheet.unit)}</span></h4>'
+        f'<section class="lp-panel lp-wide" data-sheet="{sheet.key}"><h2>{html(sheet.title)} '
+        f'<span class="lp-soft">{html(sheet.unit)}</span></h2>'
         f'{key_row}<table class="lp-table lp-chart{far}"><thead><tr><th></th><th></th>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody><tfoot><tr><th></th><td><div class='lp-ticks'>{ticks}</div></td>{empty}</tr></tfoot>"
         f"</table>{_notes(sheet.note)}</section>"

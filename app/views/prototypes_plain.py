@@ -168,7 +168,7 @@ def _price(look: Look) -> None:
     if look.atlas is None or not look.atlas.price:
         return
     section = made.price(look, look.atlas)
-    st.html('<h4 class="lp-heading">What reading source pixels does to variance</h4>')
+    st.html('<h2 class="lp-heading">What reading source pixels does to variance</h2>')
     st.html("".join(f'<p class="lp-note lp-said">{html(sentence)}</p>' for sentence in section.said))
     _draw(look, section.sheets, "lp-wide-price")
 

@@ -28,14 +28,14 @@ def section(look: Look) -> None:
     """Over the split, below the image on show."""
     data = data_of(look)
     over = f"{images_of(data)} images of {html(data)}" if data else "a dataset"
-    st.html(f"<h4 class='lp-h4'>Consequences over {over}</h4>")
+    st.html(f"<h2 class='lp-section'>Consequences over {over}</h2>")
     why = _why_not(look)
     if why is not None:
         st.html(f'<p class="lp-soft">{html(why)}</p>')
     else:
         polled(_walked, look, walk_of(look))
     if data and look.subject.sources in ("prototypes", "memory"):
-        st.html("<h4 class='lp-h4'>Does attention predict effect?</h4>")
+        st.html("<h2 class='lp-section'>Does attention predict effect?</h2>")
         causal.settings(look)
         polled(causal.walked, look, causal.walk_of(look))
 

@@ -17,7 +17,7 @@ from engine.edits import Ablate, Edit, MemoryShare, Oracle, Update, describe
 def column(look: Look) -> None:
     """Everything beside the panes."""
     with st.container(horizontal=True, vertical_alignment="center", key="lp-edit-acts"):
-        st.html("<h4 class='lp-h4'>Edits</h4>", width="stretch")
+        st.html("<h2 class='lp-section'>Edits</h2>", width="stretch")
         _icon("Undo", "undo", ":material/undo:", lists.undo, not lists.past())
         _icon("Redo", "redo", ":material/redo:", lists.redo, not lists.future())
         _icon("Remove all edits", "clear", ":material/delete_sweep:", lists.clear, not look.asked)

@@ -44,7 +44,7 @@ def section(look: Look, chosen: Chosen) -> None:
         )
         return
     job = job_of(look, chosen)
-    st.html('<h4 class="lp-heading">Clusters <span class="lp-soft">HDBSCAN in the original space</span></h4>')
+    st.html('<h2 class="lp-heading">Clusters <span class="lp-soft">HDBSCAN in the original space</span></h2>')
     _controls(look)
     watch(
         lambda: job.running,

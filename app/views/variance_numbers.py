@@ -62,7 +62,7 @@ def section(look: Look) -> None:
     """Charts of what has been computed; work that is under way is shown and looked at again."""
     job = job_of(look)
     st.html(
-        '<h4 class="lp-heading">In the original space <span class="lp-soft">all channels, no projection</span></h4>'
+        '<h2 class="lp-heading">In the original space <span class="lp-soft">all channels, no projection</span></h2>'
     )
     watch(
         lambda: job.running,

@@ -16,7 +16,6 @@ Weights without decay: everything one-dimensional (biases, norms). The backbone 
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,10 +29,12 @@ from torch import Tensor, nn
 
 from engine.errors import LoupeError
 from engine.training.batches import Batch, Sampler, Share, prefetched
+from engine.training.processes import launched
 from engine.training.recipes import Recipe
+from engine.training.resume import read_state, write_state
 from engine.training.schedules import rate
 from engine.training.sync_norm import synchronised
-from engine.writing import sweep, swept, whole, why
+from engine.writing import sweep, swept, why
 
 Tell = Callable[[str], None]
 """Gets one line each on what an earlier run left, and on what cannot be kept."""
@@ -134,7 +135,7 @@ def run(
     start = 0
     history: list[dict[str, Any]] = []
     if resume and state_path.is_file():
-        state = _read_state(state_path, recipe)
+        state = read_state(state_path, recipe)
         task.objective.load_state_dict(state["objective"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
@@ -166,7 +167,7 @@ def run(
             figures |= seen
         if finished % recipe.save_every == 0 and finished < recipe.steps and fabric.is_global_zero:
             try:
-                _write_state(state_path, recipe, finished, task, optimiser, schedule, history)
+                write_state(state_path, recipe, finished, task, optimiser, schedule, history)
                 kept = True
             except OSError as error:
                 # A run need not end for that: there may be room again before it is killed or done.
@@ -244,53 +245,6 @@ def provenance(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def launched(recipe: Recipe, device: str) -> Any:
-    """A Fabric in whose processes this runs: one, or those that torchrun has started.
-
-    Raises:
-        LoupeError: no such device, or a batch that they cannot share.
-    """
-    fabric = _fabric(recipe, device)
-    fabric.launch()
-    _shares(recipe, fabric.world_size)
-    return fabric
-
-
-def _fabric(recipe: Recipe, device: str) -> Any:
-    from lightning_fabric import Fabric
-
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps"):
-        raise LoupeError(f"There is no device {device!r}: use auto, cpu, cuda or mps.")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise LoupeError("The device cuda was asked for, but torch sees no GPU here.")
-    precision = "bf16-mixed" if recipe.precision == "bf16" else "32-true"
-    if os.environ.get("TORCHELASTIC_RUN_ID"):  # under torchrun, which says how many there are
-        here = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // here
-        # Ablations keep norms that they do not use, so that they differ from CPT in their sources alone.
-        strategy = "ddp_find_unused_parameters_true"
-        return Fabric(
-            accelerator=kind,
-            devices=here,
-            num_nodes=nodes,
-            strategy=strategy,
-            precision=precision,  # pyright: ignore[reportArgumentType]
-        )
-    devices: Any = [int(index)] if index.isdigit() and kind == "cuda" else 1
-    return Fabric(accelerator=kind, devices=devices, precision=precision)  # pyright: ignore[reportArgumentType]
-
-
-def _shares(recipe: Recipe, processes: int) -> None:
-    """Every process must have as many images in every part, or their gradients would not weigh the same."""
-    parts = processes * recipe.accumulate
-    if recipe.batch % parts or recipe.batch < 2 * parts:
-        raise LoupeError(
-            f"A batch of {recipe.batch} images cannot be shared by {processes} processes in {recipe.accumulate} parts: "
-            "each part needs as many images, at least two."
-        )
-
-
 def _factor(base: float, recipe: Recipe) -> Callable[[int], float]:
     """The schedule of a group whose full rate is `base`, as a factor on it."""
     if not base:
@@ -330,36 +284,3 @@ def optimise(
         nn.utils.clip_grad_norm_(group, recipe.clip)
     optimiser.step()
     return total
-
-
-def _write_state(
-    path: Path,
-    recipe: Recipe,
-    step: int,
-    task: Task,
-    optimiser: Any,
-    schedule: Any,
-    history: list[dict[str, Any]],
-) -> None:
-    state = {
-        "recipe": recipe.json(),
-        "step": step,
-        "objective": task.objective.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "schedule": schedule.state_dict(),
-        "task": task.state(),
-        "history": history,
-    }
-    # By a file of Python's: given a name, torch says what went wrong with the archive and not with the disk.
-    with whole(path) as partial, partial.open("wb") as file:
-        torch.save(state, file)
-
-
-def _read_state(path: Path, recipe: Recipe) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # truncated archives raise many kinds
-        raise LoupeError(f"The resume file {path.name} cannot be read: delete it to start again.") from error
-    if state["recipe"] != recipe.json():
-        raise LoupeError(f"The resume file {path.name} belongs to another recipe: delete it to start again.")
-    return state

@@ -49,7 +49,7 @@ def test_a_score_is_chosen_and_a_case_leads_to_its_pixel(audit):
     expect(audit.locator("[data-overall]")).to_contain_text("AUC of affinity is")
     choose(audit, "Score", OTHER)
     wait_for_address(audit, score="auc_profile", images="12", model="cpt")
-    expect(audit.locator("[data-sheet=distribution] h4")).to_contain_text(OTHER)
+    expect(audit.locator("[data-sheet=distribution] h2")).to_contain_text(OTHER)
     tiles = audit.locator("[data-cases=worst] a.lp-case")
     expect(audit.locator("a.lp-case .lp-ring")).to_have_count(18)  # all have been traced
     audit.wait_for_selector(".st-key-audit-cases", state="detached")

@@ -34,10 +34,10 @@ def test_a_state_is_kept_reordered_exported_and_opened_again(
     keep(page, "two decoders")
 
     page.goto(f"{app_server}/findings")  # another session: only the cookie says whose list it is
-    expect(page.locator("h4.lp-finding-title")).to_have_count(2)
+    expect(page.locator("h2.lp-finding-title")).to_have_count(2)
     page.get_by_role("button", name="↓").first.focus()
     page.keyboard.press("Enter")
-    expect(page.locator("h4.lp-finding-title").first).to_contain_text("compared")
+    expect(page.locator("h2.lp-finding-title").first).to_contain_text("compared")
     page.get_by_role("button", name="Export", exact=True).click()
     with page.expect_download() as download:
         page.get_by_role("button", name="HTML").click()

@@ -189,6 +189,29 @@ print(trace.image.size, (engine.trace("cpt", small).labels == before).all().item
 """
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_model_that_does_not_fit_is_read_once_more_and_then_one_sentence(
+    engine, picture, monkeypatch, failures: int
+):
+    from engine import shelf
+
+    real, tried = shelf.load, []
+
+    def load(*args, **named):
+        tried.append(args)
+        if len(tried) <= failures:
+            raise MemoryError("Cannot allocate memory (os error 12)")
+        return real(*args, **named)
+
+    monkeypatch.setattr(shelf, "load", load)
+    if failures == 1:
+        assert engine.trace("cpt", picture).labels.shape == (96, 160)
+    else:
+        with pytest.raises(OutOfMemory, match="the model cpt did not fit into the device's memory"):
+            engine.trace("cpt", picture)
+    assert len(tried) == 2
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited as Linux does")
 def test_a_process_that_really_has_no_more_memory():
     found = subprocess.run([sys.executable, "-c", REALLY], capture_output=True, text=True, timeout=300)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from engine.errors import LoupeError
-from engine.training import data, loop, segmentation
+from engine.training import data, loop, processes, segmentation
 from engine.training.sync_norm import SharedBatchNorm2d
 from tests.engine.training.test_loop import TINY, Stripes
 
@@ -43,7 +43,7 @@ def train(path: Path, recipe=RECIPE, device: str = "cpu") -> dict[str, torch.Ten
     def keep(finished: int, steps: int, figures: dict) -> None:
         written.update({f"loss.{finished}": torch.tensor(figures["loss"])})
 
-    loop.run(recipe, task, path, loop.launched(recipe, device), resume=False, progress=keep)
+    loop.run(recipe, task, path, processes.launched(recipe, device), resume=False, progress=keep)
     found = {f"weight.{name}": x.detach().clone() for name, x in task.objective.state_dict().items()}
     found |= {
         f"gradient.{name}": p.grad for name, p in task.objective.named_parameters() if p.grad is not None
@@ -115,7 +115,7 @@ def test_parts_one_after_the_other_are_the_batch_where_no_norm_sees_it(monkeypat
         each = dataclasses.replace(recipe, accumulate=parts)
         task = loop.make_task(each)
         monkeypatch.setattr(task, "finish", lambda *_: None)
-        fabric = loop.launched(each, "cpu")
+        fabric = processes.launched(each, "cpu")
         loop.run(each, task, tmp_path / "a.safetensors", fabric, resume=False, progress=None)
         found.append({name: p.detach() for name, p in task.objective.named_parameters()})
     for name, weights in found[0].items():
@@ -147,7 +147,7 @@ def test_shared_norms_are_plain_ones_in_a_process_alone(monkeypatch):
 
 
 def test_batches_that_cannot_be_shared_are_refused():
-    for processes, parts in ((3, 1), (2, 2), (4, 1)):
+    for count, parts in ((3, 1), (2, 2), (4, 1)):
         with pytest.raises(LoupeError, match="cannot be shared"):
-            loop._shares(dataclasses.replace(RECIPE, accumulate=parts), processes)
-    loop._shares(RECIPE, 2)
+            processes.check_shares(dataclasses.replace(RECIPE, accumulate=parts), count)
+    processes.check_shares(RECIPE, 2)
