@@ -28,6 +28,7 @@ def demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, 
     forget()
     yield {picture.title: picture.id for picture in process.gallery().samples()}
     for job in list(process.jobs()._jobs.values()):
+        job.stop()
         job.wait(120)
     forget()
 

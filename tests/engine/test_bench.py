@@ -95,7 +95,7 @@ def test_rows_of_the_decoder():
 def test_rows_of_a_device(precisions: tuple[str, ...], backend: str):
     """What a GPU measures, small and on the CPU: every call in both precisions, and captured for the compiler."""
     small = Setup(
-        backbone="mobilenetv4_conv_small",
+        backbone="test_efficientnet",
         classes=5,
         channels=32,
         size=64,

@@ -25,7 +25,7 @@ def make(**spec) -> Segmenter:
     small = {"channels": 8, "level_channels": 6, "context_channels": 10, "context_keys": 4}
     names = tuple("abcde")
     made = build(
-        SegmenterSpec("mobilenetv4_conv_small_050", names, **{"method": "hfgd", **small, **spec})
+        SegmenterSpec("test_efficientnet", names, **{"method": "hfgd", **small, **spec})
     ).eval()
     for name, parameter in made.named_parameters():
         if "bn" in name:  # they start as the identity

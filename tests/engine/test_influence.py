@@ -32,7 +32,7 @@ SPECS = {
 def make(name: str) -> Segmenter:
     torch.manual_seed(0)
     small = {"channels": 8, "level_channels": 6, "context_channels": 10, "context_keys": 4}
-    spec = SegmenterSpec("mobilenetv4_conv_small_050", tuple("abcde"), **{**small, **SPECS[name]})
+    spec = SegmenterSpec("test_efficientnet", tuple("abcde"), **{**small, **SPECS[name]})
     return build(spec).eval().requires_grad_(False).double()
 
 
