@@ -24,9 +24,7 @@ def make(**spec) -> Segmenter:
     torch.manual_seed(0)
     small = {"channels": 8, "level_channels": 6, "context_channels": 10, "context_keys": 4}
     names = tuple("abcde")
-    made = build(
-        SegmenterSpec("test_efficientnet", names, **{"method": "hfgd", **small, **spec})
-    ).eval()
+    made = build(SegmenterSpec("test_efficientnet", names, **{"method": "hfgd", **small, **spec})).eval()
     for name, parameter in made.named_parameters():
         if "bn" in name:  # they start as the identity
             parameter.data.uniform_(0.5, 1.5)
