@@ -18,11 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from tests.browser.pages import MET
 from tests.soak.visitor import PATIENCE, VIEWER, Ledger, Visitor
@@ -68,7 +70,13 @@ async def emptied(browser: Any, server: Server) -> float:
         button = page.locator(f".st-key-clear-{name} button")
         if name not in ("atlases", "scenes") and await button.count() and await button.is_enabled():
             await button.click()
-            await page.wait_for_timeout(700)
+            # Empty, it can no longer be pressed: the next click would otherwise meet a page that is being drawn.
+            with suppress(PlaywrightTimeout):
+                await page.wait_for_function(
+                    "name => document.querySelector(`.st-key-clear-${name} button`)?.disabled !== false",
+                    arg=name,
+                    timeout=20_000,
+                )
     await context.close()
     await asyncio.sleep(QUIET)
     return server.memory()

@@ -95,7 +95,7 @@ class Visitor:
             await act()
             self.ledger.did(name)
         except Exception as error:  # written down, and the visitor goes on as a person would: from the start
-            self.wrong(f"{name}: {' '.join(str(error).split())[:300]}")
+            self.wrong(f"{name}: {' '.join(str(error).split())[:300]} (at {self.tab.url[-300:]})")
             try:
                 await self.open()
             except Exception as again:
