@@ -29,6 +29,12 @@ MODELS = ("cpt", "qup", "cpt-image", "bilinear")  # a visitor begins with
 PAGES = ("Prototypes", "Guidance", "Compare", "Surgery", "Library")
 PATIENCE = 60_000  # milliseconds: twenty visitors share two cores
 SIDE = 192  # of an uploaded picture
+# Of the address as it is by then: where the first of two clicks came late, the panel goes on to the second's pixel.
+LAST_PIN_IS_TOLD = """() => {
+  const [row, col] = (new URLSearchParams(location.search).get("pins") ?? "").split(";").at(-1).split(",");
+  const panels = [...document.querySelectorAll(".lp-panel")];
+  return panels.some((each) => each.textContent.includes(`row ${row}, col ${col}`));
+}"""
 THINKING = (0.5, 3.0)  # seconds between two actions
 
 
@@ -155,15 +161,9 @@ class Visitor:
             except PlaywrightTimeout:  # a pin that was there already: a click on it changes nothing
                 if not attempt:
                     raise
-        pins = parse_qs(urlsplit(self.tab.url).query).get("pins")
-        if pins is None:  # an upload that arrived late: it has no pin yet
-            return
-        pin = pins[0].split(";")[-1].split(",")
-        place = f"row {pin[0]}, col {pin[1]}"
-        await self.tab.wait_for_function(
-            "text => [...document.querySelectorAll('.lp-panel')].some(each => each.textContent.includes(text))",
-            arg=place,
-        )
+        if "pins" not in parse_qs(urlsplit(self.tab.url).query):
+            return  # an upload that arrived late: it has no pin yet
+        await self.tab.wait_for_function(LAST_PIN_IS_TOLD)
         self.ledger.clicks.append(time.monotonic() - start)
         await self.tab.keyboard.press("Delete")
         await asyncio.sleep(0.2)
