@@ -95,7 +95,7 @@ def section(look: Look) -> None:
             cards.append(_card(look, model, case, made[0] if made else None, job.errors.get(key, "")))
         none = '<p class="lp-note">No pixel has this score.</p>' if not cards else ""
         parts.append(
-            f'<h5 class="lp-h5">{html(group.title)}</h5><div class="lp-cases" data-cases="{group.which}">'
+            f'<h3 class="lp-part">{html(group.title)}</h3><div class="lp-cases" data-cases="{group.which}">'
             f"{''.join(cards)}</div>{none}"
         )
     st.html(f'<section class="lp-panel lp-wide">{"".join(parts)}{_legend(look, unit)}</section>')

@@ -49,10 +49,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
   };
   // An order that changes as results come in waits while somebody is about to choose: nothing moves under the pointer.
-  if (list.dataset.ids === ids || (list.dataset.ids && list.matches(":hover"))) {
-    if (list.dataset.ids !== ids) list.onpointerleave = draw;
-    mark();
-  } else draw();
+  const waits = list.dataset.ids && list.dataset.ids !== ids && list.matches(":hover");
+  list.onpointerleave = waits ? draw : null;
+  if (waits || list.dataset.ids === ids) mark();
+  else draw();
 }
 """
 _grid = component("loupe_gallery", css=_CSS, js=_JS)

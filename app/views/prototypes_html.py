@@ -187,7 +187,7 @@ def patches(sheet: PatchSheet, link: Callable[[Cutout], str]) -> str:
     parts = []
     for heading, cutouts, hatched in sheet.groups:
         if heading:
-            parts.append(f'<h5 class="lp-h5">{html(heading)}</h5>')
+            parts.append(f'<h3 class="lp-part">{html(heading)}</h3>')
         cards = "".join(_card(sheet, one, link(one), hatched) for one in cutouts)
         parts.append(f'<div class="lp-patches">{cards}</div>')
     stops = ", ".join(to_hex(colormaps[sheet.colours](i / STEPS)) for i in range(STEPS + 1))

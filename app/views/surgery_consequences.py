@@ -131,7 +131,7 @@ def _shown(look: Look, found: Consequences) -> None:
             data_id(found.data, one.id): f"{percent(one.changed, 2)}\n{one.delta:+.1f}".replace("-", "−")
             for one in images
         }
-        st.html('<h5 class="lp-h5">Images that change most</h5>')
+        st.html('<h3 class="lp-part">Images that change most</h3>')
         thumbnails(pictures, look.selection.image, LIST, _picked, notes)
         st.html(
             '<p class="lp-note">Share of the pixels with another category; below it the change of the image’s own mIoU, '

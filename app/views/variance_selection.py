@@ -137,7 +137,7 @@ def _counts(title: str, codes: np.ndarray, rows: np.ndarray, named: Callable[[in
         )
     more = len(inside) - len(listed)
     rest = f'<p class="lp-note">and {more} more</p>' if more > 0 else ""
-    return f'<section><h5 class="lp-h5">{html(title)}</h5><table class="lp-table">{"".join(lines)}</table>{rest}</section>'
+    return f'<section><h3 class="lp-part">{html(title)}</h3><table class="lp-table">{"".join(lines)}</table>{rest}</section>'
 
 
 # ---------------------------------------------------------------------------------------------- photo
