@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import viewer
 from app.findings import is_id, new_id
@@ -25,7 +27,7 @@ _SELECTION = "selection"
 _WRITTEN = "address as written"
 _WRITTEN_ON = "page that wrote it"
 _REVISION = "viewer revision"
-_TOUCHED = "a widget changed"
+_TOUCHED = "address at which a widget changed"
 _NOTICES = "notices"
 _UPLOADS = "uploads so far"
 _MINE = "ids of my uploads"
@@ -46,11 +48,12 @@ def begin(
     run the whole script, while a fragment's run may carry an address that an earlier one has overtaken.
     """
     session = st.session_state
-    address = {name: value for name, value in st.query_params.to_dict().items() if name in page.parameters}
+    address = {name: value for name, value in asked_for().items() if name in page.parameters}
     selection: Selection | None = session.get(_SELECTION)
     report = viewer.parse(session.get(page.key))
     new = report is not None and report.revision not in (None, revision(page))
-    touched = session.pop(_TOUCHED, False)  # by a widget of a fragment as well
+    touched = _touched()  # by a widget of a fragment as well
+    session.pop(_TOUCHED, None)
     moved = whole_run and not touched and bool(address) and address != session.get(_WRITTEN)
     if selection is None or (moved and not new):
         # What this page's links do not name stays as the other pages left it.
@@ -74,13 +77,34 @@ def _keeping_others(default: Selection, selection: Selection, page: Page) -> Sel
 
 def again() -> NoReturn:
     """Runs the whole script now; the address that this run came with says nothing new to it."""
-    st.session_state[_TOUCHED] = True
+    _touch()
     st.rerun()
 
 
 def waiting() -> bool:
     """A choice was made that only a run of the whole page can show: a fragment that made it has to ask for one."""
-    return bool(st.session_state.get(_TOUCHED))
+    return _touched()
+
+
+def _touch() -> None:
+    """Noted with the address: a link that is followed meanwhile stops this run, and what it says is news all the same."""
+    st.session_state[_TOUCHED] = asked_for()
+
+
+def _touched() -> bool:
+    return st.session_state.get(_TOUCHED) == asked_for()
+
+
+def asked_for() -> dict[str, str]:
+    """The address of this very run. Not `st.query_params`: the runs of a session share it, and one that is being stopped
+    because a link was followed may yet overwrite it with the address of the page that was left."""
+    context = get_script_run_ctx()
+    return dict(parse_qsl(context.query_string if context else "", keep_blank_values=True))
+
+
+def _write(address: Mapping[str, str]) -> None:
+    """All of it at once, for the same reason."""
+    st.query_params.from_dict(address)
 
 
 def is_news(name: str, value: Any) -> bool:
@@ -117,13 +141,14 @@ def commit(selection: Selection, problems: list[str] | None = None, page: Page =
         notice(*problems)
     address = to_params(selection, page)
     written, of = st.session_state.get(_WRITTEN), st.session_state.get(_WRITTEN_ON)
-    if written == address and st.query_params:
+    asked = asked_for()
+    if written == address and asked:
         return
     st.session_state[_WRITTEN], st.session_state[_WRITTEN_ON] = address, page.key
     # A link that spells all of it opened this page: to say it once more would come late, and overwrite the address of whoever has
     # gone on meanwhile. On the page that wrote last, what this run came with may be overtaken by what an earlier one answered.
-    if of == page.key or address.items() - st.query_params.to_dict().items():
-        st.query_params.update(address)
+    if of == page.key or address.items() - asked.items():
+        _write({**asked, **address})
 
 
 def hold(selection: Selection, problems: list[str]) -> None:
@@ -135,19 +160,19 @@ def hold(selection: Selection, problems: list[str]) -> None:
 
 def address(selection: Selection, url: str, page: Page = INSPECT) -> str:
     """The whole link to what is shown; `url`: the page's address, its parameters are replaced."""
-    from urllib.parse import urlencode
-
     return f"{url.partition('?')[0]}?{urlencode(to_params(selection, page), safe=',;')}"
 
 
 def asked(name: str) -> str | None:
     """A parameter of the address that is no page's own."""
-    return st.query_params.get(name)
+    return asked_for().get(name)
 
 
 def forget_asked(name: str) -> None:
     """Takes it out of the address; the page's own parameters stay."""
-    st.query_params.pop(name, None)
+    asked = asked_for()
+    if asked.pop(name, None) is not None:
+        _write(asked)
 
 
 def notice(*sentences: str) -> None:
@@ -163,7 +188,7 @@ def notices() -> list[str]:
 def choose(**fields: Any) -> None:
     """Changes the selection from a callback, before the run that it causes."""
     st.session_state[_SELECTION] = replace(st.session_state[_SELECTION], **fields)
-    st.session_state[_TOUCHED] = True
+    _touch()
     st.session_state[_NOTICES] = []
 
 

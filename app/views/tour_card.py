@@ -34,7 +34,10 @@ a:hover, button:hover { text-decoration: underline; opacity: 1; }
 a:focus-visible, button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 1px; }
 @media (max-width: 1000px) { section.card { flex-wrap: wrap; } }
 """
-_JS = Path(__file__).with_name("tour_card.js").read_text(encoding="utf-8")
+# The strip is on every page: with it comes what opens a broken page anew.
+_JS = "\n".join(
+    Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("reopening.js", "tour_card.js")
+)
 _card = component("loupe_tour", css=_CSS, js=_JS)
 
 
