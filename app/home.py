@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from app.first_paint import STYLE, TITLE
 from app.views import (
     audit,
     compare,
@@ -19,16 +20,15 @@ from app.views import (
     variance,
 )
 
-STYLE = Path(__file__).with_name("style.css")
 ICON = Path(__file__).with_name("icon.svg")  # a file of our own: icon names are fetched from another server
 WORDMARK = Path(__file__).with_name("wordmark.svg")
 
 
 def main() -> None:
     """One run."""
-    st.set_page_config(page_title="Loupe", page_icon=str(ICON), layout="wide", initial_sidebar_state=300)
+    st.set_page_config(page_title=TITLE, page_icon=str(ICON), layout="wide", initial_sidebar_state=300)
     st.logo(str(WORDMARK), icon_image=str(ICON))
-    st.html(STYLE)
+    st.html(STYLE)  # once more: here it comes after Streamlit's own
     pages = [
         st.Page(
             inspect.render,

@@ -20,6 +20,7 @@ import streamlit as st  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
 from app import atlases, process  # noqa: E402
+from app.first_paint import FirstPaint  # noqa: E402
 from app.routes import routes  # noqa: E402
 from app.views import inspect, prototypes, variance  # noqa: E402
 from app.visitors import Visitors  # noqa: E402
@@ -81,7 +82,7 @@ except LoupeError as error:
 app = st.App(
     HERE / "home.py",
     lifespan=lifespan,
-    middleware=[Middleware(Visitors)],
+    middleware=[Middleware(Visitors), Middleware(FirstPaint)],
     routes=routes(
         process.store(), st.get_option("server.baseUrlPath") or "", process.influence, process.plots()
     ),

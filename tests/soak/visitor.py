@@ -26,7 +26,17 @@ if TYPE_CHECKING:
 
 VIEWER = "[data-testid=loupe-viewer][data-ready]"
 MODELS = ("cpt", "qup", "cpt-image", "bilinear")  # a visitor begins with
-PAGES = ("Prototypes", "Guidance", "Compare", "Surgery", "Library")
+# Page → what its address and its title begin with: a page has come when both are its own.
+PAGES = {
+    "Inspect": ("", "Where does this pixel"),
+    "Prototypes": ("prototypes", "What has a prototype"),
+    "Variance": ("variance", "How varied is"),
+    "Guidance": ("guidance", "Do tokens guide"),
+    "Compare": ("compare", "Which decoder looks"),
+    "Surgery": ("surgery", "What does this prototype"),
+    "Library": ("library", "What have I loaded"),
+}
+GONE_TO = ("Prototypes", "Guidance", "Compare", "Surgery", "Library")
 PATIENCE = 60_000  # milliseconds: twenty visitors share two cores
 SIDE = 192  # of an uploaded picture
 # Of the address as it is by then: where the first of two clicks came late, the panel goes on to the second's pixel.
@@ -125,8 +135,20 @@ class Visitor:
 
     async def inspect(self) -> None:
         if urlsplit(self.tab.url).path.strip("/"):
-            await self.tab.get_by_test_id("stSidebarNav").get_by_text("Inspect").click()
-            await self.tab.wait_for_selector(VIEWER)
+            await self.go_to("Inspect")
+        await self.tab.wait_for_selector(VIEWER)
+
+    async def go_to(self, name: str) -> None:
+        """By the sidebar, until the page is there: what is asked of a page before it has come would be asked of the last one."""
+        await self.tab.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
+        await self.arrived(name)
+
+    async def arrived(self, name: str) -> None:
+        path, title = PAGES[name]
+        await self.tab.wait_for_url(lambda url: urlsplit(url).path.strip("/") == path, wait_until="commit")
+        await self.tab.wait_for_function(
+            "title => document.querySelector('h1.lp-question')?.textContent.startsWith(title)", arg=title
+        )
 
     async def spot(self) -> tuple[float, float]:
         await self.inspect()
@@ -211,9 +233,7 @@ class Visitor:
             self.ledger.foreign.append(f"visitor {self.number} reads {sorted(set(others))}")
 
     async def page(self) -> None:
-        name = self.choose.choice(PAGES)
-        await self.tab.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
-        await self.tab.wait_for_selector("h1.lp-question")
+        await self.go_to(self.choose.choice(GONE_TO))
         await self.tab.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')")
 
     async def projection(self) -> None:
@@ -221,7 +241,7 @@ class Visitor:
         await self.tab.goto(
             f"{self.address}/variance?model=cpt&projection=umap&neighbours={self.choose.choice((10, 15, 20, 30))}"
         )
-        await self.tab.wait_for_selector("h1.lp-question")
+        await self.arrived("Variance")
         await asyncio.sleep(2)
 
     # ------------------------------------------------------------------ what it is answered
