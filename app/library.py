@@ -64,7 +64,7 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def in_memory(engine: Engine, served: Held, plots: Held) -> list[Place]:
+def in_memory(engine: Engine, served: Held, plots: Held, walks: Walks) -> list[Place]:
     """Caches of this process."""
     info = engine.cache_info()
     tiers = [
@@ -93,6 +93,14 @@ def in_memory(engine: Engine, served: Held, plots: Held) -> list[Place]:
             plots.used,
             plots.capacity,
             plots.clear,
+        ),
+        Place(
+            "prepared",
+            "Images made ready for edits over a split",
+            "a second list of edits computes only what comes after them",
+            walks.used,
+            walks.capacity,
+            walks.clear,
         ),
     ]
 

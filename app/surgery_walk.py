@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from engine.errors import LoupeError
-from engine.surgery import Prepared
+from engine.surgery import BUDGET, Prepared
 
 KEPT = 32  # walks that have ended
 IMAGES = 200  # of a split
@@ -121,6 +121,21 @@ class Walks:
             self._prepared = None  # its bytes go before others come
             self._prepared = (name, make())
         return self._prepared[1]
+
+    @property
+    def used(self) -> int:
+        """Bytes of what is ready."""
+        held = self._prepared
+        return held[1].bytes if held is not None else 0
+
+    @property
+    def capacity(self) -> int:
+        """At most so many."""
+        return BUDGET
+
+    def clear(self) -> None:
+        """Forgets what is ready; a walk that is under way ends with what it holds."""
+        self._prepared = None
 
     def wait(self, seconds: float | None = None) -> None:
         """For all of them."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.catalogue import ModelCard
 
 DASH = "–"
+CORNER = '<th role="cell"></th>'  # of a table; a header without words would be announced as one
 
 
 def number(value: float | None, digits: int = 3) -> str:

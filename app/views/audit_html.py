@@ -9,7 +9,7 @@ import numpy as np
 
 from app.charts_compare import MODEL_COLOURS
 from app.sheets_audit import Scale, Strip, StripRow, StripSheet
-from app.words import html, number
+from app.words import CORNER, html, number
 
 
 def strips(sheet: StripSheet) -> str:
@@ -24,8 +24,8 @@ def strips(sheet: StripSheet) -> str:
     return (
         f'<section class="lp-panel lp-wide" data-sheet="{sheet.key}"><h2>{html(sheet.title)} '
         f'<span class="lp-soft">{html(sheet.scale.unit)}</span></h2>{_keys(sheet)}'
-        f'<table class="lp-table lp-strips"><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody>'
-        f"<tfoot><tr><th></th>{foot}</tr></tfoot></table>{note}</section>"
+        f'<table class="lp-table lp-strips"><thead><tr>{CORNER}{heads}</tr></thead><tbody>{body}</tbody>'
+        f"<tfoot><tr>{CORNER}{foot}</tr></tfoot></table>{note}</section>"
     )
 
 

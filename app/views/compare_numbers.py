@@ -12,7 +12,7 @@ from app.charts_compare import ModelPoint
 from app.jobs import Job
 from app.views.compare_sides import Look, Side
 from app.views.compare_words import measured
-from app.words import DASH, html, markdown, measured_on, number, percent, size
+from app.words import CORNER, DASH, html, markdown, measured_on, number, percent, size
 from engine import metrics
 from engine.costs import Costs
 from engine.runtime import ModelCard
@@ -185,7 +185,7 @@ def table(look: Look) -> str:
         f"here ({device}, {process.engine().precision})."
     )
     return (
-        f'<section class="lp-panel"><h2>Side by side</h2><table class="lp-table"><thead><tr><th></th>{head}</tr></thead>'
+        f'<section class="lp-panel"><h2>Side by side</h2><table class="lp-table"><thead><tr>{CORNER}{head}</tr></thead>'
         f'<tbody>{"".join(body)}</tbody></table><p class="lp-note">{html(note)}</p></section>'
     )
 

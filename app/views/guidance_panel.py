@@ -11,7 +11,7 @@ import numpy as np
 from app.figures_guidance import decades
 from app.selection import RINGS
 from app.views.inspect_panel import Names
-from app.words import DASH, html, number, percent
+from app.words import CORNER, DASH, html, number, percent
 from engine.branches import BOTH_RIGHT, BOTH_WRONG, GUIDE_ALONE, OUTCOMES, UPSAMPLER_ALONE, BranchMeasures
 from engine.gradients import PartGradients
 from engine.guidance import Cuts
@@ -121,7 +121,7 @@ def iou_table(
     return (
         f'<section class="lp-panel" tabindex="0" role="region" aria-label="Inside and outside the boundary band">'
         f'<h2><abbr title="{html(meaning)}">Inside and outside the boundary band</abbr> '
-        f'<span class="lp-soft">this image, by ground truth</span></h2><table class="lp-table lp-numbers"><thead><tr><th></th>'
+        f'<span class="lp-soft">this image, by ground truth</span></h2><table class="lp-table lp-numbers"><thead><tr>{CORNER}'
         f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></section>"
     )
 
@@ -181,7 +181,7 @@ def gradient_table(
         for line in lines
     )
     head = (
-        '<th></th><th scope="col">‖∇L<sub>h</sub>‖ <span class="lp-soft">guide’s loss</span></th>'
+        f'{CORNER}<th scope="col">‖∇L<sub>h</sub>‖ <span class="lp-soft">guide’s loss</span></th>'
         '<th scope="col">‖∇L<sub>u</sub>‖ <span class="lp-soft">upsampler’s loss</span></th>'
         '<th scope="col">cosine <span class="lp-soft">of both</span></th>'
     )

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from app.figures_guidance import DIVERGING, angle_top, cosine_reach
 from app.views.inspect_panel import Names
-from app.words import DASH, html, number
+from app.words import CORNER, DASH, html, number
 
 SHOWN_TOKENS = 40  # a larger matrix is cut down to the categories of the image
 
@@ -46,7 +46,7 @@ def token_matrix(cosines: np.ndarray, order: Sequence[int], names: Names) -> str
     return (
         f'<section class="lp-panel lp-wide"><h2>Cosine between class tokens</h2><table class="lp-matrix">'
         f"<tbody>{''.join(rows)}</tbody>"
-        f'<tfoot><tr><th></th>{head}</tr></tfoot></table><div class="lp-legend"><span>−{number(reach, 2)}</span>'
+        f'<tfoot><tr>{CORNER}{head}</tr></tfoot></table><div class="lp-legend"><span>−{number(reach, 2)}</span>'
         f'<i style="background:linear-gradient(90deg, {stops})"></i><span>{number(reach, 2)}</span></div></section>'
     )
 
@@ -77,10 +77,10 @@ def angle_rows(
     return (
         '<section class="lp-panel lp-wide"><h2>From each token to its category’s features <span class="lp-soft">means of pure '
         f"cells, by {by}</span></h2>"
-        '<table class="lp-table lp-angles"><thead><tr><th></th><th><span class="lp-key"><b>▲</b> token, at 0°</span>'
+        f'<table class="lp-table lp-angles"><thead><tr>{CORNER}<th><span class="lp-key"><b>▲</b> token, at 0°</span>'
         '<span class="lp-key"><i class="lp-mark lp-high"></i> mean of F<sub>h</sub></span><span class="lp-key">'
         '<i class="lp-mark lp-up"></i> mean of F<sub>u</sub></span></th><th scope="col">F<sub>h</sub></th>'
-        f'<th scope="col">F<sub>u</sub></th></tr></thead><tbody>{"".join(rows)}</tbody><tfoot><tr><th></th><td>'
+        f'<th scope="col">F<sub>u</sub></th></tr></thead><tbody>{"".join(rows)}</tbody><tfoot><tr>{CORNER}<td>'
         f'<div class="lp-ticks">{ticks}</div></td><td></td><td></td></tr></tfoot></table>'
         f'<p class="lp-note">{_summary(angles, shown, names, by, own_tokens)}</p></section>'
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.selection import RINGS
-from app.words import DASH, html, number, percent, size
+from app.words import CORNER, DASH, html, number, percent, size
 from engine.affinity import SINK, OwnCategory, Reading, Sink, Source
 
 LISTED = 4  # sources in a cell of the table
@@ -223,7 +223,7 @@ def pin_table(
             rows.append(f'<tr><th scope="row"><abbr title="{html(meaning)}">{label}</abbr></th>{cells}</tr>')
     rows.append(_sink_row(readings, names, stage, sinks))
     return (
-        f'<section class="lp-panel"><h2>{title}</h2><table class="lp-table"><thead><tr><th></th>{head}</tr></thead>'
+        f'<section class="lp-panel"><h2>{title}</h2><table class="lp-table"><thead><tr>{CORNER}{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></section>"
     )
 

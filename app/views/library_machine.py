@@ -21,7 +21,8 @@ def section() -> None:
     """Device, caches, jobs."""
     st.html(f'<h2 class="lp-heading">Device</h2>{_rows(device())}')
     engine, disk = process.engine(), (process.atlases(), process.audits(), process.projections())
-    _caches("Caches in memory", library.in_memory(engine, process.store(), process.plots()))
+    in_memory = library.in_memory(engine, process.store(), process.plots(), process.walks())
+    _caches("Caches in memory", in_memory)
     _caches("Caches on disk", library.on_disk(*disk))
     st.html('<h2 class="lp-heading">Work under way</h2>')
     st.fragment(_work, run_every=POLL if works() else None)()

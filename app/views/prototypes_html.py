@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from app.figures_guidance import DIVERGING
 from app.patches import Cutout
 from app.sheets_prototypes import GLYPHS, ChartSheet, Mark, MatrixSheet, PatchSheet, Row, shown_order
-from app.words import html, number
+from app.words import CORNER, html, number
 
 STEPS = 8  # of a legend's ramp
 
@@ -66,7 +66,7 @@ def matrix(sheet: MatrixSheet, colours: str) -> str:
     return (
         f'<section class="lp-panel lp-wide" data-sheet="{sheet.key}"><h2>{html(sheet.title)} '
         f'<span class="lp-soft">{html(axes)}</span></h2><table class="lp-matrix lp-proto">'
-        f"<tbody>{''.join(rows)}</tbody><tfoot><tr><th></th>{heads}</tr></tfoot></table>"
+        f"<tbody>{''.join(rows)}</tbody><tfoot><tr>{CORNER}{heads}</tr></tfoot></table>"
         f"{_ramp(sheet, colours, low)}{_notes(sheet.note, left_out)}</section>"
     )
 
@@ -126,8 +126,8 @@ def chart(sheet: ChartSheet) -> str:
     return (
         f'<section class="lp-panel lp-wide" data-sheet="{sheet.key}"><h2>{html(sheet.title)} '
         f'<span class="lp-soft">{html(sheet.unit)}</span></h2>'
-        f'{key_row}<table class="lp-table lp-chart{far}"><thead><tr><th></th><th></th>{heads}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody><tfoot><tr><th></th><td><div class='lp-ticks'>{ticks}</div></td>{empty}</tr></tfoot>"
+        f'{key_row}<table class="lp-table lp-chart{far}"><thead><tr>{CORNER}{CORNER}{heads}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody><tfoot><tr>{CORNER}<td><div class='lp-ticks'>{ticks}</div></td>{empty}</tr></tfoot>"
         f"</table>{_notes(sheet.note)}</section>"
     )
 

@@ -24,7 +24,7 @@ from app.views.variance_marks import found_at
 from app.views.variance_measured import measured
 from app.views.variance_panels import Panel
 from app.views.variance_words import models_said
-from app.words import html, number
+from app.words import CORNER, html, number
 from engine.markers import Markers, marker_distances
 from engine.pixels import PixelSample
 from engine.resampling import Estimate
@@ -241,7 +241,7 @@ def others(look: Look, known: list[tuple[Panel, Spread]]) -> str:
     )
     chance = number(known[0][1].purity_chance, 2)
     return (
-        '<table class="lp-table lp-rows lp-quality"><thead><tr><th></th><th scope="col">silhouette (95 %)</th>'
+        f'<table class="lp-table lp-rows lp-quality"><thead><tr>{CORNER}<th scope="col">silhouette (95 %)</th>'
         f'<th scope="col">k-NN purity (95 %), chance {chance}</th></tr></thead><tbody>{rows}</tbody></table>'
     )
 

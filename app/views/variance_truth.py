@@ -21,7 +21,7 @@ from app.views.variance_look import Look
 from app.views.variance_maps import with_pixels
 from app.views.variance_panels import Panel, every_pixel
 from app.views.variance_words import models_said
-from app.words import DASH, html, number, percent
+from app.words import CORNER, DASH, html, number, percent
 from engine.pixels import PixelSample
 from engine.planted import PlantedModes, planted
 from engine.resampling import Estimate
@@ -198,7 +198,7 @@ def table(look: Look, known: Sequence[tuple[Panel, PixelSample, tuple[PlantedMod
     for name, each in by_category.items():
         swatch = f'<i class="lp-swatch" style="background:{look.names.colours[each[0][1].category]}"></i>'
         for i, (panel, one) in enumerate(each):
-            head = f'<th scope="row">{swatch}{html(name)}</th>' if i == 0 else "<th></th>"
+            head = f'<th scope="row">{swatch}{html(name)}</th>' if i == 0 else CORNER
             place = panel.title if len(look.cards) > 1 else panel.site
             if not one.scored:
                 rows.append(

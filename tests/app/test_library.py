@@ -15,6 +15,7 @@ from app import datasets, library, process
 from app.atlases import Atlases
 from app.audits import Audits
 from app.projections import Projections
+from app.surgery_walk import Walks
 from app.tiles import tile
 from app.views import library_machine, library_models
 from tests.app.conftest import forget
@@ -156,11 +157,14 @@ def test_caches_are_measured_and_cleared_but_not_what_is_being_written(own):
     places["atlases"].clear()
     assert [path.name for path in (own.root / "atlases").iterdir()] == ["two"]
     process.engine().trace("tiny", np.zeros((64, 64, 3), np.uint8))
-    before = {
-        place.name: place.bytes
-        for place in library.in_memory(process.engine(), process.store(), process.plots())
-    }
-    assert before["host"] > 0
+    walks = Walks()
+    held = SimpleNamespace(bytes=700)
+    walks.prepared("cpt", lambda: held)  # pyright: ignore[reportArgumentType, reportReturnType]
+    shelves = process.engine(), process.store(), process.plots(), walks
+    before = {place.name: place for place in library.in_memory(*shelves)}
+    assert before["host"].bytes > 0 and before["prepared"].bytes == 700
+    before["prepared"].clear()
+    assert walks.used == 0
     page = opened("library")
     page.button(key="clear host").click().run()
     assert process.engine().cache_info().host.bytes == 0 and "cleared" in page.warning[0].value

@@ -2,7 +2,7 @@
 
     python -m tests.fuzz --seconds 60                 every target for a minute; a table of counts; exit 1 at a defect
     python -m tests.fuzz --only image --seed 7        one target, other mutations
-    python -m tests.fuzz --only link --atheris        guided by coverage, without end, where atheris is installed
+    python -m tests.fuzz --seconds 60 --atheris       the same guided by coverage, where atheris is installed
 
 What fails is written to runs/fuzz/TARGET-HASH, and `--replay FILE --only TARGET` runs it again.
 """
@@ -12,11 +12,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
+import subprocess
 import sys
 import time
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from tests.fuzz.mutating import mutated
 from tests.fuzz.targets import FORMATS, SIZES, TARGETS, Target, picture, try_image
@@ -63,21 +66,45 @@ def _try(target: Target, data: bytes, counts: dict[str, int], kinds: set[str], o
         print(f"{target.name}: {kind}: {error}\n  {path}", file=sys.stderr)
 
 
-def guided(target: Target) -> None:
-    """By coverage; ends with the process."""
+def guided(target: Target, seconds: float, seed: int, out: Path) -> NoReturn:
+    """The same by coverage of Loupe's own code: prints the counts and ends the process, as libFuzzer does too."""
     try:
         import atheris
     except ImportError:
         sys.exit("atheris is not installed here: pip install atheris (it needs Linux or macOS)")
-    seeds = target.seeds()
+    with atheris.instrument_imports(
+        include=["app", "engine"]
+    ):  # targets import what they need when they are first used
+        seeds = target.seeds()
+        for each in seeds:
+            target.try_(each)
+    counts = {"inputs": 0, "accepted": 0, "refused": 0, "defects": 0}
+    kinds: set[str] = set()
+    end = time.monotonic() + seconds
 
     def one(data: bytes) -> None:
         given = atheris.FuzzedDataProvider(data)
-        target.try_(mutated(seeds, lambda n: given.ConsumeIntInRange(0, n - 1)))
+        _try(target, mutated(seeds, lambda n: given.ConsumeIntInRange(0, n - 1)), counts, kinds, out)
+        if time.monotonic() > end:
+            print(json.dumps({"target": target.name, "seeds": len(seeds), **counts}), flush=True)
+            os._exit(0)
 
-    atheris.instrument_all()
-    atheris.Setup(sys.argv[:1], one)
+    atheris.Setup([sys.argv[0], f"-seed={seed + 1}", "-rss_limit_mb=0", "-verbosity=0"], one)
     atheris.Fuzz()
+    raise AssertionError("libFuzzer does not return")
+
+
+def all_guided(targets: list[Target], seconds: float, seed: int, out: Path) -> list[dict[str, int | str]]:
+    """Each target in a process of its own."""
+    rows = []
+    for target in targets:
+        command = [sys.executable, "-W", "ignore", "-m", "tests.fuzz", "--atheris", "--only", target.name]
+        asked = ["--seconds", str(seconds), "--seed", str(seed), "--out", str(out)]
+        done = subprocess.run([*command, *asked], stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{target.name}: its process ended with {done.returncode}")
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    return rows
 
 
 def main() -> int:
@@ -88,20 +115,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=[target.name for target in TARGETS])
     parser.add_argument("--replay", type=Path, help="a file that failed; needs --only")
-    parser.add_argument("--atheris", action="store_true", help="guided by coverage; needs --only")
+    parser.add_argument(
+        "--atheris", action="store_true", help="guided by coverage, each target in a process of its own"
+    )
     parser.add_argument("--json", action="store_true", help="counts as JSON on stdout")
     parser.add_argument("--out", type=Path, default=Path("runs/fuzz"))
     asked = parser.parse_args()
     targets = [target for target in TARGETS if asked.only in (None, target.name)]
-    if asked.replay or asked.atheris:
+    if asked.replay:
         if not asked.only:
-            parser.error("--replay and --atheris need --only")
-        if asked.atheris:
-            guided(targets[0])
+            parser.error("--replay needs --only")
         print("accepted" if targets[0].try_(asked.replay.read_bytes()) else "refused")
         return 0
-    rows = [truncations(asked.out)] if asked.only in (None, "image") else []
-    rows += [fuzz(target, asked.seconds, asked.seed, asked.out) for target in targets]
+    if asked.atheris and asked.only:
+        guided(targets[0], asked.seconds, asked.seed, asked.out)
+    if asked.atheris:
+        rows = all_guided(targets, asked.seconds, asked.seed, asked.out)
+    else:
+        rows = [truncations(asked.out)] if asked.only in (None, "image") else []
+        rows += [fuzz(target, asked.seconds, asked.seed, asked.out) for target in targets]
     if asked.json:
         print(json.dumps(rows))
     else:
