@@ -6,7 +6,9 @@ Plain `streamlit run` puts only this folder on the path, where `app` and `engine
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import os
 import sys
 import threading
 from collections.abc import AsyncGenerator
@@ -27,6 +29,8 @@ from app.visitors import Visitors  # noqa: E402
 from engine import LoupeError  # noqa: E402
 from engine.writing import swept  # noqa: E402
 
+M_ARENA_MAX = -8  # of glibc's malloc.h
+
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
@@ -38,6 +42,14 @@ async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
     process.audits().stop_all()
     process.walks().stop_all()
     process.checks().stop_all()
+
+
+def _few_arenas() -> None:
+    """Threads come and go with visits, and each may get an arena of its own from glibc's allocator, which keeps pages that are
+    mostly free. Two are enough for an interpreter with one lock; a setting of the person's own (MALLOC_ARENA_MAX) stays."""
+    if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def _sweep() -> None:
@@ -74,6 +86,7 @@ def _begin_atlas() -> None:
             process.atlases().build(card, str(process.engine().device))
 
 
+_few_arenas()
 try:
     process.gallery()  # a setting that cannot be meant ends the start, in one sentence
 except LoupeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from engine.catalogue import ModelCard
 
+HOME = Path(__file__).absolute().parents[1]
 DASH = "–"
 CORNER = '<th role="cell"></th>'  # of a table; a header without words would be announced as one
 
@@ -55,6 +57,12 @@ def size(pair: tuple[int, int]) -> str:
 def html(text: object) -> str:
     """Escaped for a page: names of files and categories are other people's text."""
     return escape(str(text), quote=True)
+
+
+def place(path: Path) -> str:
+    """A folder or file as people name it: from Loupe's own folder where it lies in there."""
+    path = path.absolute()
+    return str(path.relative_to(HOME)) if path.is_relative_to(HOME) else str(path)
 
 
 def markdown(text: object) -> str:

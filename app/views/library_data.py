@@ -19,7 +19,7 @@ from app.views import library_check
 from app.views.library_frame import Look
 from app.views.polling import watch
 from app.views.subject import opening_of
-from app.words import html, markdown
+from app.words import html, markdown, place
 from engine import LoupeError
 from engine.data.categories import CLASS_NAMES
 from engine.data.datasets import SPLITS, data_root
@@ -31,8 +31,9 @@ TILES = 18  # on a sheet
 
 def section(look: Look) -> None:
     """All datasets, then the chosen one."""
+    where = html(place(data_root()))
     st.html(
-        f'<h2 class="lp-heading">Datasets <span class="lp-soft">looked for in {html(data_root())}</span></h2>{table()}'
+        f'<h2 class="lp-heading">Datasets <span class="lp-soft">looked for in {where}</span></h2>{table()}'
     )
     st.html(f'<h2 class="lp-heading">{html(look.split)}</h2>')
     library_check.section(look.split)

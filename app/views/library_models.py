@@ -10,7 +10,7 @@ from app import process, state
 from app.library import locked
 from app.selection import INSPECT, to_params
 from app.views.library_frame import Look
-from app.words import html, number
+from app.words import html, number, place
 from engine import LoupeError
 from engine.added import SUFFIXES, Added, add, is_own, remove, rename
 from engine.data.class_lists import FOLDER, class_list
@@ -25,7 +25,7 @@ def section(look: Look) -> None:
     engine = process.engine()
     st.html(
         f'<h2 class="lp-heading">Models <span class="lp-soft">{len(look.cards)}; added ones lie in '
-        f"{html(engine.models_folder)}</span></h2>"
+        f"{html(place(engine.models_folder))}</span></h2>"
     )
     for card in look.cards.values():
         with st.container(key=f"lp-model-{card.id}"):

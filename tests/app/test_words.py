@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.words import html, markdown, measured_on, number, percent
+from app.words import HOME, html, markdown, measured_on, number, percent, place
 from engine.catalogue import ModelCard
 
 
@@ -63,3 +63,9 @@ def test_what_an_accuracy_was_measured_on() -> None:
     assert measured_on([scenes, pets]) == "not on the same images: a on scenes-val, b on pets-val"
     assert measured_on([card("c", None, data="scenes-val")]) == ""
     assert "does not name" in measured_on([card("d", 60.0)])
+
+
+def test_a_place_is_named_from_our_folder_where_it_lies_in_there():
+    assert place(HOME / "data" / "models") == "data/models"
+    assert place(Path("/srv/weights")) == "/srv/weights"
+    assert place(HOME.parent / "other") == str(HOME.parent / "other")

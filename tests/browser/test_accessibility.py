@@ -20,7 +20,6 @@ PAGES = {
     "findings": ("/findings", "h1.lp-question"),
     "library": ("/library", ".lp-table"),
 }
-SERIOUS = ("serious", "critical")
 
 
 def settle(page: Page) -> None:
@@ -38,7 +37,7 @@ def said(finding: dict) -> list[str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_has_no_serious_finding_in_either_theme(name: str, served: Page, app_server: str):
+def test_axe_finds_nothing_in_either_theme(name: str, served: Page, app_server: str):
     path, drawn = PAGES[name]
     served.set_viewport_size({"width": 1280, "height": 900})
     served.goto(app_server + path)
@@ -48,8 +47,8 @@ def test_axe_has_no_serious_finding_in_either_theme(name: str, served: Page, app
         expect(served.get_by_test_id("stApp")).to_have_css("background-color", paper)
         settle(served)
         found = Axe().run(served).response["violations"]
-        serious = [line for finding in found if finding["impact"] in SERIOUS for line in said(finding)]
-        assert serious == [], f"{theme}:\n" + "\n".join(serious)
+        wrong = [line for finding in found for line in said(finding)]
+        assert wrong == [], f"{theme}:\n" + "\n".join(wrong)
     for width in (1280, 1920):
         served.set_viewport_size({"width": width, "height": 900})
         assert served.evaluate(TOO_WIDE) <= 0, f"scrolls sideways at {width}"

@@ -69,7 +69,7 @@ def test_gradient_times_feature_by_finite_differences(name: str, site: str):
     channels = torch.arange(source.shape[1])
     for r, c in [(y - 1, x // 2), divmod(int(found.shares.argmax()), x)]:
         raw = 0.0
-        for chosen in channels.split(64):  # each moves one channel at one position, both ways
+        for chosen in channels.split(16):  # each moves one channel at one position, both ways
             moved = source.repeat(2 * len(chosen), 1, 1, 1)
             moved[torch.arange(2 * len(chosen)), chosen.repeat(2), r, c] += torch.tensor(
                 [step, -step]
