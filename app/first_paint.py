@@ -9,8 +9,11 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.visitors import is_page
+
 STYLE = Path(__file__).with_name("style.css")
 TITLE = "Loupe"
+OF_THE_FILE = (b"content-length", b"etag", b"last-modified", b"accept-ranges")  # of what the server holds
 
 
 class FirstPaint:
@@ -32,7 +35,7 @@ class FirstPaint:
 
         async def answer(message: Message) -> None:
             nonlocal start, body
-            if message["type"] == "http.response.start" and is_page(message):
+            if message["type"] == "http.response.start" and is_page(message) and _is_plain(message):
                 start = message  # its length is known when the body is
             elif start is not None and message["type"] == "http.response.body":
                 body += message.get("body", b"")
@@ -56,11 +59,7 @@ class FirstPaint:
         return page.replace(b"</head>", self.style + b"\n</head>", 1)
 
 
-OF_THE_FILE = (b"content-length", b"etag", b"last-modified", b"accept-ranges")  # of what the server holds
-
-
-def is_page(message: Message) -> bool:
-    """Whether an answer that begins is HTML, whole and not compressed."""
-    headers = {name.lower(): value for name, value in message.get("headers", [])}
-    html = headers.get(b"content-type", b"").startswith(b"text/html")
-    return html and message["status"] == 200 and b"content-encoding" not in headers
+def _is_plain(message: Message) -> bool:
+    """Whether an answer that begins is whole and not compressed."""
+    compressed = any(name.lower() == b"content-encoding" for name, _ in message["headers"])
+    return message["status"] == 200 and not compressed

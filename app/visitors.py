@@ -35,7 +35,7 @@ class Visitors:
         secure = scope.get("scheme") == "https" or headers.get(b"x-forwarded-proto") == b"https"
 
         async def answer(message: Message) -> None:
-            if message["type"] == "http.response.start" and _is_page(message):
+            if message["type"] == "http.response.start" and is_page(message):
                 line = f"{COOKIE}={held or new_id()}; Path=/; Max-Age={DAYS * 86400}; HttpOnly; SameSite=Lax"
                 given = (b"set-cookie", f"{line}{'; Secure' if secure else ''}".encode())
                 message = {**message, "headers": [*message.get("headers", []), given]}
@@ -52,6 +52,7 @@ def _held(text: str) -> str | None:
     return morsel.value if morsel is not None and is_id(morsel.value) else None
 
 
-def _is_page(message: Message) -> bool:
+def is_page(message: Message) -> bool:
+    """Whether an answer that begins is HTML."""
     kinds = [value for name, value in message.get("headers", []) if name.lower() == b"content-type"]
     return any(kind.startswith(b"text/html") for kind in kinds)

@@ -126,8 +126,8 @@ class Bare:
         return self.page.evaluate("window.__seen")
 
 
-def shipped_atlas(root: Path, images: int, **settings: Any) -> Atlas:
-    """An atlas of the shipped cpt where an app that is told `root` looks for it, without the bank's effects."""
+def shipped_atlas(root: Path, images: int, memory_effects: bool = False, **settings: Any) -> Atlas:
+    """An atlas of the shipped cpt where an app that is told `root` looks for it; memory_effects: with the bank's effects."""
     from app.datasets import DEMO as DATA
     from engine import Engine
     from engine.atlas import open_atlas
@@ -140,6 +140,6 @@ def shipped_atlas(root: Path, images: int, **settings: Any) -> Atlas:
     folder = default_folder(card, DATA, root)
     build(
         engine.segmenter("cpt"), card, open_dataset(DATA), folder, limit=images, device=engine.device,
-        memory_effects=False, **settings,
+        memory_effects=memory_effects, **settings,
     )  # fmt: skip
     return open_atlas(folder, card.hash)

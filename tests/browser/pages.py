@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import ViewportSize
@@ -50,6 +50,15 @@ def point(page: Page, row: int, col: int, pane: int = 0, original: int = 256) ->
 def go_to(page: Page, name: str) -> None:
     """By the navigation in the sidebar."""
     page.get_by_test_id("stSidebarNav").get_by_text(name).click()
+
+
+def keep(page: Page, note: str) -> None:
+    """What is shown goes on the list of findings."""
+    page.get_by_role("button", name="Keep", exact=True).click()
+    page.get_by_label("Note").fill(note)
+    page.get_by_role("button", name="Keep this").click()
+    expect(page.get_by_text("Kept.", exact=False)).to_be_visible()
+    page.keyboard.press("Escape")
 
 
 @contextmanager

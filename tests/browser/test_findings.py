@@ -6,15 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.pages import VIEWER, address, elsewhere, go_to
-
-
-def keep(page: Page, note: str) -> None:
-    page.get_by_role("button", name="Keep", exact=True).click()
-    page.get_by_label("Note").fill(note)
-    page.get_by_role("button", name="Keep this").click()
-    expect(page.get_by_text("Kept.", exact=False)).to_be_visible()
-    page.keyboard.press("Escape")
+from tests.browser.pages import VIEWER, address, elsewhere, go_to, keep
 
 
 def test_a_state_is_kept_reordered_exported_and_opened_again(

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.serving import chromium
-from tests.browser.pages import MET
+from tests.benchmarks.serving import chromium, shipped_atlas
+from tests.browser.pages import MET, keep
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -69,33 +69,11 @@ def links() -> dict[int, str]:
     }
 
 
-def walk(root: Path) -> None:
-    """The atlas of the shipped cpt, with the bank's effects, where an app that is told `root` looks for it."""
-    from app.datasets import DEMO
-    from engine import Engine
-    from engine.atlas.folder import default_folder
-    from engine.atlas.walk import build
-    from engine.data.datasets import open_dataset
-
-    engine = Engine()
-    card = engine.card("cpt")
-    folder = default_folder(card, DEMO, root)
-    build(engine.segmenter("cpt"), card, open_dataset(DEMO), folder, limit=IMAGES, device=engine.device)
-
-
 def settle(page: Page) -> None:
     """Until nothing is under way any more, and stays so."""
     for _ in range(2):
         page.wait_for_function(QUIET)
         page.wait_for_timeout(SETTLED)
-
-
-def keep(page: Page, note: str) -> None:
-    page.get_by_role("button", name="Keep", exact=True).click()
-    page.get_by_label("Note").fill(note)
-    page.get_by_role("button", name="Keep this").click()
-    page.get_by_text("Kept.", exact=False).wait_for()
-    page.keyboard.press("Escape")
 
 
 def take(page: Page, address: str, picture: Picture, link: Callable[[int | str], str], out: Path) -> Path:
@@ -132,7 +110,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="loupe-pictures-") as name:
         folder = Path(name)
         if any(each.name in ("prototypes", "variance") for each in wanted):
-            walk(folder / "atlases")
+            shipped_atlas(folder / "atlases", IMAGES, memory_effects=True)
         settings = {f"LOUPE_{each.upper()}": str(folder / each) for each in ("atlases", "cache", "findings")}
         with served_app(folder, **settings) as address, chromium() as browser:
             page = browser.new_context(color_scheme="light").new_page()

@@ -61,10 +61,8 @@ class Server:
 async def emptied(browser: Any, server: Server) -> float:
     """The server's memory when nobody is there and its caches are cleared."""
     await asyncio.sleep(QUIET)
-    for clears in (
-        False,
-        True,
-    ):  # Streamlit lets go of closed visits when the next one ends; Clear gives back what is free then
+    # Streamlit lets go of closed visits when the next one ends; the visit after it gives back what is free by then.
+    for clears in (False, True):
         context = await browser.new_context()
         page = await context.new_page()
         page.set_default_timeout(PATIENCE)

@@ -19,12 +19,11 @@ import numpy as np
 from PIL import Image
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
-from tests.browser.pages import MET
+from tests.browser.pages import MET, VIEWER
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, ConsoleMessage, Page, Response
 
-VIEWER = "[data-testid=loupe-viewer][data-ready]"
 MODELS = ("cpt", "qup", "cpt-image", "bilinear")  # a visitor begins with
 # Page → what its address and its title begin with: a page has come when both are its own.
 PAGES = {
