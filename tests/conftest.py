@@ -108,6 +108,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return BrowserTestsTogether(config, log)
 
 
+@pytest.fixture(autouse=True)
+def threads_stay() -> Iterator[None]:
+    """A test that leaves torch another number of threads slows all that follow it in its process by several times: beside another
+    worker, threads of one operation wait for each other longer than they work."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    left = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert left == before, f"torch has {left} threads after this test, {before} before it"
+
+
 def find_chromium() -> str | None:
     """The browser's executable: the one that LOUPE_CHROMIUM names, else the first that is on the path."""
     named = os.environ.get("LOUPE_CHROMIUM")
