@@ -1,8 +1,8 @@
 """What pages would otherwise compute again on every run: the only calls of st.cache_*.
 
 Keys name contents, never ids or paths: the checkpoint's hash, the image's hash, device and dtype of the trace, and what was
-asked. Results are frozen and small; several sessions hold the same objects. Traces themselves are cached by the engine, in bytes.
-A process has one engine, and so one precision.
+asked. Results are frozen; several sessions hold the same objects. What may be large is bounded in bytes (`made`), the rest is
+small and bounded in number. Traces themselves are cached by the engine, in bytes. A process has one engine, and so one precision.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import streamlit as st
 import torch
 
+from app.computed import Computed
 from engine.affinity import Reading, Sink, reading, sinks
 from engine.bank import banks
 from engine.bank_time import MemoryTime, moments_path, read_moments
 from engine.branches import BranchMeasures, measures, outcome_counts, token_angles
+from engine.cache import host_budget
 from engine.cell_labels import CellLabels, cell_labels
 from engine.decoders.cpt import CPTDecoder
 from engine.decoders.hfgd import HFGDDecoder
@@ -34,6 +36,9 @@ from engine.trace import Trace
 Made = TypeVar("Made")
 
 THREADS = torch.get_num_threads()  # before anyone here changes it
+
+# Pixels with their features are some tens of megabytes each, hundreds where there are 150 categories.  [choice]
+_computed = Computed(host_budget() // 2)
 
 
 def key_of(trace: Trace, truth: np.ndarray | None) -> tuple[str, ...]:
@@ -136,23 +141,25 @@ def _parts(
 
 
 def made(key: tuple, make: Callable[[], Made]) -> Made:
-    """What `make` gives, kept under a key that names all that it depends on."""
-    return _made(key, make)
+    """What `make` gives, kept under a key that names all that it depends on; bounded in bytes."""
+    return _computed.get(key, make)
 
 
-def held(key: tuple, make: Callable[[], Made]) -> Made:
-    """As `made`, for what is large: pixels with their features, some tens of megabytes each."""
-    return _held(key, make)
+def used() -> int:
+    """Bytes that `made` holds."""
+    return _computed.used
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _held(key: tuple, _make: Callable[[], Any]) -> Any:
-    return _make()
+def limit() -> int:
+    """Bytes that `made` holds at most."""
+    return _computed.limit
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _made(key: tuple, _make: Callable[[], Any]) -> Any:
-    return _make()
+def clear() -> None:
+    """Forgets all that is kept here, for every page."""
+    _computed.clear()
+    for function in (_parts, _branches, _gradients, _reading, _labels, _sinks):
+        function.clear()
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)

@@ -58,11 +58,13 @@ class Job:
             self._thread.join(seconds)
 
     def _run(self) -> None:
-        for key, step in self._steps.items():
+        # A step may hold traces and features: it goes when it is done, the job stays for what it found.
+        steps, self._steps = self._steps, {}
+        for key in list(steps):
             if self._stop.is_set():
                 return
             try:
-                self.results[key] = self._kept.put(key, step())
+                self.results[key] = self._kept.put(key, steps.pop(key)())
             except LoupeError as error:
                 self.errors[key] = str(error)
             except Exception:

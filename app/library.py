@@ -64,8 +64,8 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def in_memory(engine: Engine, served: Held, plots: Held, walks: Walks) -> list[Place]:
-    """Caches of this process."""
+def in_memory(engine: Engine, served: Held, plots: Held, walks: Walks, computed: Place) -> list[Place]:
+    """Caches of this process; `computed` is what pages keep of their own work."""
     info = engine.cache_info()
     tiers = [
         ("device", "Traces and pyramids on the device", info.device),
@@ -102,6 +102,7 @@ def in_memory(engine: Engine, served: Held, plots: Held, walks: Walks) -> list[P
             walks.capacity,
             walks.clear,
         ),
+        computed,
     ]
 
 

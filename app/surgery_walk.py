@@ -32,7 +32,7 @@ class Walk:
         self.error: str | None = None
         self.begun = False  # another walk may be before it
         self.memo: dict[Hashable, Any] = {}  # what a page computes of `found` once it is whole
-        self._run = run
+        self._run: Step | None = run
         self._asked_to_stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -72,11 +72,13 @@ class Walk:
         self._thread.start()
 
     def _work(self, turn: threading.Lock) -> None:
+        run, self._run = self._run, None  # it holds traces: they go with it, the walk stays for what it found
+        assert run is not None
         try:
             with turn:
                 self.begun = True
                 if not self._asked_to_stop.is_set():
-                    self.found = self._run(self)
+                    self.found = run(self)
         except LoupeError as error:
             self.error = str(error)
         except Exception:

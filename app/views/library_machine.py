@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import library, process, state
+from app import cache, library, process, state
 from app.library import Place, Work
 from app.words import html, markdown, number
 
@@ -21,11 +21,22 @@ def section() -> None:
     """Device, caches, jobs."""
     st.html(f'<h2 class="lp-heading">Device</h2>{_rows(device())}')
     engine, disk = process.engine(), (process.atlases(), process.audits(), process.projections())
-    in_memory = library.in_memory(engine, process.store(), process.plots(), process.walks())
+    in_memory = library.in_memory(engine, process.store(), process.plots(), process.walks(), computed())
     _caches("Caches in memory", in_memory)
     _caches("Caches on disk", library.on_disk(*disk))
     st.html('<h2 class="lp-heading">Work under way</h2>')
     st.fragment(_work, run_every=POLL if works() else None)()
+
+
+def computed() -> Place:
+    return Place(
+        "computed",
+        "What pages have worked out",
+        "pixels with their features, tables, measures: made again as pages are opened",
+        cache.used(),
+        cache.limit(),
+        cache.clear,
+    )
 
 
 def device() -> list[tuple[str, str]]:

@@ -46,4 +46,4 @@ def _of_atlas(look: Look, panels: list[Panel]) -> tuple[PixelSample, ...]:
         return first_of(shared(whole) if len(whole) > 1 else whole, count)
 
     key = ("measured", *look.key, *(founds[panel.model].key for panel in panels), count)
-    return cache.held(key, make)
+    return cache.made(key, make)

@@ -117,7 +117,7 @@ def _of_atlas(selection: Selection, card: ModelCard, found: Found, site: str) ->
 def every_pixel(atlas: Atlas, key: str, site: str, categories: Sequence[int] | None = None) -> PixelSample:
     """All pixels that the atlas has at a site in cells of one category. key: names the atlas's contents."""
     names = None if categories is None else tuple(categories)
-    return cache.held(
+    return cache.made(
         ("pixels", key, site, names), lambda: from_atlas(atlas, site, categories=categories, count=EVERY)
     )
 
@@ -128,7 +128,7 @@ def _common(selection: Selection, samples: Sequence[PixelSample]) -> tuple[Pixel
     def make() -> tuple[PixelSample, ...]:
         return first_of(shared(samples) if len(samples) > 1 else samples, amount)
 
-    return cache.held(("shared", amount, *(sample.key() for sample in samples)), make)
+    return cache.made(("shared", amount, *(sample.key() for sample in samples)), make)
 
 
 # ---------------------------------------------------------------------------------------------- from images
@@ -161,7 +161,7 @@ def _of_images(selection: Selection, card: ModelCard, site: str, drawn: str, pic
         traces, images, _ = _traced(card, pictures)
         return from_traces(traces, images, site, per_image=per_image)
 
-    return cache.held(("traced", card.hash, tuple(one.id for one in pictures), site, per_image), make)
+    return cache.made(("traced", card.hash, tuple(one.id for one in pictures), site, per_image), make)
 
 
 def _in_place(
@@ -189,7 +189,7 @@ def _in_place(
             raise LoupeError(f"these images have no pixel{of} whose cells are of one category at every site")
         return first_of([one.take(kept) for one in found], selection.amount)
 
-    return cache.held(key, make)
+    return cache.made(key, make)
 
 
 def of_every_category(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
+
+import numpy as np
 
 from app.jobs import Jobs, Kept
 from engine.errors import LoupeError
@@ -38,6 +41,17 @@ def test_a_job_stops_after_the_step_that_runs_and_goes_on_later():
     again = jobs.start("a", {"slow": slow, "next": lambda: 2})
     again.wait(10)
     assert again.results == {"slow": 1, "next": 2} and not again.stopped
+
+
+def test_an_ended_job_holds_nothing_of_what_it_worked_with():
+    pixels = np.zeros(9)
+    gone = weakref.ref(pixels)
+    jobs = Jobs()
+    job = jobs.start("a", {"mean": lambda pixels=pixels: float(pixels.mean())})
+    job.wait(10)
+    del pixels
+    assert jobs.find("a") is job and job.results == {"mean": 0.0}
+    assert gone() is None
 
 
 def test_what_fails_with_a_sentence_does_not_end_the_job():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import datasets, library, process
+from app import cache, datasets, library, process
 from app.atlases import Atlases
 from app.audits import Audits
 from app.projections import Projections
@@ -160,7 +161,7 @@ def test_caches_are_measured_and_cleared_but_not_what_is_being_written(own):
     walks = Walks()
     held = SimpleNamespace(bytes=700)
     walks.prepared("cpt", lambda: held)  # pyright: ignore[reportArgumentType, reportReturnType]
-    shelves = process.engine(), process.store(), process.plots(), walks
+    shelves = process.engine(), process.store(), process.plots(), walks, library_machine.computed()
     before = {place.name: place for place in library.in_memory(*shelves)}
     assert before["host"].bytes > 0 and before["prepared"].bytes == 700
     before["prepared"].clear()
@@ -168,8 +169,26 @@ def test_caches_are_measured_and_cleared_but_not_what_is_being_written(own):
     page = opened("library")
     page.button(key="clear host").click().run()
     assert process.engine().cache_info().host.bytes == 0 and "cleared" in page.warning[0].value
+    cache.made(("of this test",), lambda: np.zeros(1000))
+    assert library_machine.computed().bytes >= 8000
+    opened("library").button(key="clear computed").click().run()
+    assert library_machine.computed().bytes == 0
     shutil.rmtree(own.root / "atlases")
     places["atlases"].clear()  # a folder that is gone is no fault
+
+
+def test_an_ended_walk_holds_nothing_of_what_it_worked_with():
+    walks, pixels = Walks(), np.zeros(9)
+    gone = weakref.ref(pixels)
+
+    def run(_, pixels=pixels):
+        return SimpleNamespace(complete=True, mean=pixels.mean())
+
+    walk = walks.start("a", run)
+    walk.wait(10)
+    del run, pixels
+    assert walk.found.mean == 0 and walks.find("a") is walk
+    assert gone() is None
 
 
 def test_work_under_way_is_told_and_can_be_stopped(own):
