@@ -38,8 +38,8 @@ AUDIT = "audit?model=cpt&beside=qup&images=120&stage=stride4&score=auc_profile"
 
 @dataclass(frozen=True)
 class Picture:
-    """What README shows. at: a step of the tour, or a link; ready: what is there when the page is; height: in CSS pixels; begin: a
-    button that has to be pressed first."""
+    """What README shows. at: a step of the tour, or a link; ready: what is there when the page is; height: in CSS pixels;
+    begin: a button that has to be pressed first."""
 
     name: str
     at: int | str
