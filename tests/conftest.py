@@ -81,6 +81,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Workers side by side share the cores, and have their environment from the process that starts them.
     threads = 1 if "PYTEST_XDIST_WORKER" in os.environ or config.getoption("numprocesses", None) else 2
     threads = int(os.environ.setdefault("OMP_NUM_THREADS", str(threads)))  # read when torch is imported
+    os.environ.setdefault(
+        "NUMBA_NUM_THREADS", str(threads)
+    )  # UMAP would give torch, too, as many as there are cores
 
     import torch
 
@@ -108,17 +111,30 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return BrowserTestsTogether(config, log)
 
 
-@pytest.fixture(autouse=True)
-def threads_stay() -> Iterator[None]:
-    """A test that leaves torch another number of threads slows all that follow it in its process by several times: beside another
-    worker, threads of one operation wait for each other longer than they work."""
+@contextmanager
+def same_threads(where: str) -> Iterator[None]:
+    """What leaves torch another number of threads slows all that follows in its process by several times: beside another worker,
+    threads of one operation wait for each other longer than they work."""
     import torch
 
     before = torch.get_num_threads()
     yield
     left = torch.get_num_threads()
     torch.set_num_threads(before)
-    assert left == before, f"torch has {left} threads after this test, {before} before it"
+    assert left == before, f"torch has {left} threads after this {where}, {before} before it"
+
+
+@pytest.fixture(autouse=True)
+def threads_stay() -> Iterator[None]:
+    with same_threads("test"):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads_stay_for_others() -> Iterator[None]:
+    """For what fixtures of a file do."""
+    with same_threads("file of tests"):
+        yield
 
 
 def find_chromium() -> str | None:
