@@ -141,7 +141,7 @@ def test_spoiled_features_of_one_site_are_one_sentence(spoil, said, monkeypatch)
         return replace(sample, features=spoil(sample.features)) if site == "f2" else sample
 
     monkeypatch.setattr(panels_of, "from_atlas", spoiled)
-    monkeypatch.setattr(panels_of.cache, "held", lambda _, make: make())
+    monkeypatch.setattr(panels_of.cache, "made", lambda _, make: make())
     page = opened(sites="f2,fused")
     (why,) = notes_of(page)
     assert why.startswith("cpt · f2: ") and said in why
