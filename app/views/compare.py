@@ -19,7 +19,7 @@ from app.viewer import compare, pane
 from app.views import compare_differences as differences
 from app.views import compare_frame as frame
 from app.views import compare_numbers as numbers
-from app.views import subject
+from app.views import page, subject
 from app.views.compare_sides import MOST, Look, Missing, Side, fit, place
 from app.views.compare_words import caption
 from app.words import markdown
@@ -54,12 +54,12 @@ def _main() -> None:
         return
     selection = look.selection
     frame.header(look)
-    if sentences := state.notices():
-        st.warning("  \n".join(markdown(sentence) for sentence in sentences), icon=":material/info:")
-    if len(look.places) < 2:
-        st.info("Choose a second model beside the image: there is nothing yet to compare this one with.")
-    elif look.differ:
-        st.info(markdown(frame.about_names(look)))
+    page.sentences()
+    with st.container():
+        if len(look.places) < 2:
+            st.info("Choose a second model beside the image: there is nothing yet to compare this one with.")
+        elif look.differ:
+            st.info(markdown(frame.about_names(look)))
     compare(
         {
             "image": _image(look),

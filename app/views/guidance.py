@@ -20,7 +20,7 @@ from app.views import guidance_frame as frame
 from app.views import guidance_panel as panel
 from app.views import guidance_tokens as tokens
 from app.views import guidance_words as words
-from app.views import subject
+from app.views import page, subject
 from app.views.inspect_frame import footer
 from app.views.inspect_panel import Names
 from app.words import html, markdown
@@ -77,8 +77,7 @@ def _main() -> None:
         return
     selection, trace = look.selection, look.trace
     frame.header(selection, look.picture, trace, look.category, look.cuts)
-    if sentences := state.notices():
-        st.warning("  \n".join(markdown(sentence) for sentence in sentences), icon=":material/info:")
+    page.sentences()
     classes = [
         {"name": name, "colour": colour}
         for name, colour in zip(look.names.names, look.names.colours, strict=True)

@@ -16,10 +16,9 @@ from app.palette import colours
 from app.selection import INSPECT, Selection, fit_stage, view_of
 from app.viewer import describe, viewer
 from app.views import inspect_frame as frame
-from app.views import subject
+from app.views import page, subject
 from app.views.inspect_panel import Names, comparison, pin_table
 from app.views.inspect_words import caption
-from app.words import markdown
 from engine.runtime import ModelCard
 from engine.trace import Trace
 
@@ -61,8 +60,7 @@ def _main() -> None:
         state.again()  # the stage was changed in the viewer: the sidebar shows it too
     selection, trace = look.selection, look.trace
     frame.header(selection, look.picture, trace)
-    if sentences := state.notices():
-        st.warning("  \n".join(markdown(sentence) for sentence in sentences), icon=":material/info:")
+    page.sentences()
     assert trace.model is not None
     key = process.store().put(trace, look.picture.truth)
     classes = [

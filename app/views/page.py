@@ -33,6 +33,10 @@ def render(look: Looking[T], sidebar: Callable[[T], None], main: Callable[[], No
 
 
 def sentences() -> None:
-    """What could not be done as a link or a choice asked for."""
-    if said := state.notices():
-        st.warning("  \n".join(markdown(sentence) for sentence in said), icon=":material/info:")
+    """What could not be done as a link or a choice asked for.
+
+    Their place is there without them too: below an element that comes and goes everything is built anew, and a click is lost.
+    """
+    with st.container():
+        if said := state.notices():
+            st.warning("  \n".join(markdown(sentence) for sentence in said), icon=":material/info:")

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from engine.catalogue import ASSETS
-from tests.browser.pages import PATIENCE, TOO_WIDE, VIEWER, wait_for_address
+from tests.browser.pages import PATIENCE, TOO_WIDE, VIEWER, go_to, wait_for_address
 
 
 def test_a_model_comes_and_goes(page: Page, app_server: str, tmp_path: Path):
@@ -43,3 +43,19 @@ def test_an_image_of_a_dataset_leads_to_inspect(page: Page, app_server: str):
     tile.click()
     page.wait_for_selector(VIEWER)
     wait_for_address(page, image=f"data-scenes-val-{name}")
+
+
+def test_what_is_said_above_builds_nothing_below_anew(page: Page, app_server: str):
+    page.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
+    page.goto(app_server)
+    page.wait_for_selector(VIEWER)
+    go_to(page, "Library")
+    served = page.locator(".st-key-clear-served button")
+    expect(served).to_be_enabled()
+    served.evaluate("button => { button.same = true; }")
+    page.locator(".st-key-clear-host button").click()
+    expect(page.get_by_text("cleared:")).to_be_visible()
+    assert served.evaluate("button => button.same === true")
+    served.click()
+    expect(page.locator("[data-cache=served]")).to_contain_text("0 bytes")
