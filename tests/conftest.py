@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 from tests.stand_ins import save
 
@@ -169,14 +169,6 @@ def browser(chromium: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page with a profile of its own, 1400×900, light theme."""
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, color_scheme="light")
-    yield context.new_page()
-    context.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Error as PlaywrightError
 
 from engine import Engine
 from engine.atlas import Atlas
@@ -18,35 +19,88 @@ from tests.browser.viewer_harness import decoded
 from tests.browser.viewer_harness.driver import Viewer
 from tests.browser.viewer_harness.server import Harness, serve, serving
 
+KEPT = "cookies,local_storage,indexeddb,service_workers,cache_storage"  # of a visit
 IMAGES = 14  # of the atlas: enough for more than the few patches that Prototypes shows at first
 
 
-# ── the served app ──
+# ── a page ──
+
+
+class Tab:
+    """One page for test after test: a page of its own costs each of them a process and a second to compile the app's scripts.
+
+    Between two of them it is given back as a new one would be, but for the HTTP cache; where that fails, and after a while (the
+    tests' listeners stay with a page), there is a new page.
+    """
+
+    USES = 40
+
+    def __init__(self, profile: BrowserContext) -> None:
+        self.profile = profile
+        self._page: Page | None = None
+        self._uses = 0
+
+    def page(self) -> Page:
+        if self._page is None or self._page.is_closed() or self._uses >= self.USES:
+            self.close()
+            self._page, self._uses = self.profile.new_page(), 0
+        self._uses += 1
+        self._page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        return self._page
+
+    def give_back(self) -> None:
+        page = self._page
+        if page is None or page.is_closed():
+            return
+        try:
+            page.unroute_all(behavior="ignoreErrors")
+            session = self.profile.new_cdp_session(page)
+            if page.url.startswith("http"):
+                page.evaluate("sessionStorage.clear()")
+                stored = {"origin": page.evaluate("location.origin"), "storageTypes": KEPT}
+                session.send("Storage.clearDataForOrigin", stored)
+            session.detach()
+            page.mouse.move(
+                0, 0
+            )  # before it is empty: a page written into one where the pointer moved misses its leaving
+            page.goto("about:blank")
+            page.set_viewport_size(WINDOW)
+            page.emulate_media(color_scheme="light", reduced_motion="null")
+        except PlaywrightError:
+            self.close()
+
+    def close(self) -> None:
+        if self._page is not None and not self._page.is_closed():
+            self._page.close()
+        self._page = None
 
 
 @pytest.fixture(scope="session")
-def profile(browser: Browser) -> Iterator[BrowserContext]:
-    """Where the served app is opened: its scripts are fetched and compiled once, as by a person who comes back."""
+def tab(browser: Browser) -> Iterator[Tab]:
     context = browser.new_context(viewport=WINDOW, color_scheme="light")
     context.add_init_script(MET)
-    yield context
+    yield Tab(context)
     context.close()
 
 
 @pytest.fixture
-def served(profile: BrowserContext, app_server: str) -> Iterator[Page]:
-    """A page for the served app, 1400×900, light theme, not opened yet. Cookies and storage are empty, as in a profile of its
-    own, but for the mark that the tour was offered; nothing may have gone wrong in the browser by the end."""
-    page = profile.new_page()
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
+def page(tab: Tab) -> Iterator[Page]:
+    """1400×900, light theme, not opened yet; cookies and storage are empty but for the mark that the tour was offered."""
+    yield tab.page()
+    tab.give_back()
+
+
+@pytest.fixture
+def served(page: Page, app_server: str) -> Iterator[Page]:
+    """A page for the served app; nothing may have gone wrong in the browser by the end."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
-    kept = {"origin": app_server, "storageTypes": "cookies,local_storage,indexeddb,service_workers"}
-    profile.new_cdp_session(page).send("Storage.clearDataForOrigin", kept)
-    page.close()
     assert errors == []
+
+
+# ── the served app ──
 
 
 @pytest.fixture(scope="session")

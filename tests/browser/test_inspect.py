@@ -251,15 +251,17 @@ def test_downloads_arrive(inspect):
 
 
 @pytest.mark.parametrize("slower", [1, 20], ids=["as it is", "on a slow machine"])
-def test_the_question_mark_opens_the_equation(inspect, slower):
-    button = inspect.locator(".st-key-header").get_by_role("button", name="?")
-    inspect.context.new_cdp_session(inspect).send("Emulation.setCPUThrottlingRate", {"rate": slower})
-    arrow = button.locator("[data-testid=stIconMaterial]").bounding_box()
-    assert arrow is not None
-    inspect.mouse.click(arrow["x"] + arrow["width"] / 2, arrow["y"] + arrow["height"] / 2)
-    expect(inspect.get_by_text("How to read it")).to_be_visible()
-    expect(inspect.locator(".katex").nth(2)).to_be_visible()
-    assert inspect.locator(".katex-error").count() == 0
+def test_the_question_mark_opens_the_equation(browser, app_server, slower):
+    with elsewhere(browser) as page:
+        inspect = opened(page, app_server)
+        button = inspect.locator(".st-key-header").get_by_role("button", name="?")
+        inspect.context.new_cdp_session(inspect).send("Emulation.setCPUThrottlingRate", {"rate": slower})
+        arrow = button.locator("[data-testid=stIconMaterial]").bounding_box()
+        assert arrow is not None
+        inspect.mouse.click(arrow["x"] + arrow["width"] / 2, arrow["y"] + arrow["height"] / 2)
+        expect(inspect.get_by_text("How to read it")).to_be_visible()
+        expect(inspect.locator(".katex").nth(2)).to_be_visible()
+        assert inspect.locator(".katex-error").count() == 0
 
 
 def test_nothing_is_fetched_from_elsewhere(browser, app_server):
