@@ -3,7 +3,7 @@
     python -m tests.pictures [--only inspect] [--out docs]
 
 Each page as the step of the tour, or the link below, opens it: light theme, 1440 pixels wide, an atlas of the whole validation
-split. Takes some minutes. The Audit page's picture is not among them: its walk is begun by hand.
+split. Takes some minutes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ IMAGES = 500  # of the atlas
 PATIENCE = 600_000  # milliseconds
 QUIET = "() => !document.querySelector('[data-testid=stStatusWidget], [data-testid=stProgress], [data-testid=stSpinner]')"
 SETTLED = 1500  # milliseconds without any of these
+AUDIT = "audit?model=cpt&beside=qup&images=120&stage=stride4&score=auc_profile"
 INSPECT_NOTE = (
     "On grass by the near shore the decoder reads grass across the water, not only its own surroundings."
 )
@@ -36,12 +37,16 @@ COMPARE_NOTE = "All four say grass here. HFGD has no affinity: its map is influe
 
 @dataclass(frozen=True)
 class Picture:
-    """What README shows. at: a step of the tour, or a link; ready: what is there when the page is; height: in CSS pixels."""
+    """What README shows. at: a step of the tour, or a link; ready: what is there when the page is; height: in CSS pixels.
+
+    begins: the button of a walk over a dataset, which the page says something until the end of.
+    """
 
     name: str
     at: int | str
     ready: str
     height: int
+    begins: str = ""
 
 
 PICTURES = (
@@ -51,6 +56,7 @@ PICTURES = (
     Picture("guidance", 5, "[data-testid=loupe-guidance][data-ready][data-loaded]", 1180),
     Picture("compare", 6, "[data-testid=loupe-compare][data-ready][data-loaded]", 1180),
     Picture("surgery", 7, "[data-testid=loupe-surgery][data-ready][data-loaded]", 1180),
+    Picture("audit", AUDIT, "[data-overall]", 1250, ".st-key-begin-audit button"),
     Picture("findings", "findings", "h2.lp-finding-title", 900),
     Picture("library", "library", "h1.lp-question", 1100),
 )
@@ -90,6 +96,9 @@ def take(page: Page, address: str, picture: Picture, link: Callable[[int | str],
             keep(page, note)
     page.goto(f"{address}/{link(picture.at)}")
     page.wait_for_selector(picture.ready)
+    if picture.begins:
+        page.locator(picture.begins).first.click()
+        page.wait_for_selector("[data-meanwhile]", state="detached")
     settle(page)
     page.mouse.move(WIDTH - 4, 4)  # over nothing
     path = out / f"{picture.name}.png"
