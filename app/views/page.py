@@ -35,7 +35,7 @@ def render(look: Looking[T], sidebar: Callable[[T], None], main: Callable[[], No
 def sentences() -> None:
     """What could not be done as a link or a choice asked for.
 
-    Their place is there without them too: below an element that comes and goes everything is built anew, and a click is lost.
+    Their place is there without them too: below an element that comes and goes everything is built anew, and is away for moments.
     """
     with st.container():
         if said := state.notices():

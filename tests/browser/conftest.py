@@ -19,7 +19,7 @@ from tests.browser.viewer_harness import decoded
 from tests.browser.viewer_harness.driver import Viewer
 from tests.browser.viewer_harness.server import Harness, serve, serving
 
-KEPT = "cookies,local_storage,indexeddb,service_workers,cache_storage"  # of a visit
+STORED = "cookies,local_storage,indexeddb,service_workers,cache_storage"  # of a visit
 IMAGES = 14  # of the atlas: enough for more than the few patches that Prototypes shows at first
 
 
@@ -30,7 +30,8 @@ class Tab:
     """One page for test after test: a page of its own costs each of them a process and a second to compile the app's scripts.
 
     Between two of them it is given back as a new one would be, but for the HTTP cache; where that fails, and after a while (the
-    tests' listeners stay with a page), there is a new page.
+    tests' listeners stay with a page), there is a new page. What cannot be taken back, such as a slower machine, asks for
+    `elsewhere`.
     """
 
     USES = 40
@@ -58,12 +59,11 @@ class Tab:
             session = self.profile.new_cdp_session(page)
             if page.url.startswith("http"):
                 page.evaluate("sessionStorage.clear()")
-                stored = {"origin": page.evaluate("location.origin"), "storageTypes": KEPT}
+                stored = {"origin": page.evaluate("location.origin"), "storageTypes": STORED}
                 session.send("Storage.clearDataForOrigin", stored)
             session.detach()
-            page.mouse.move(
-                0, 0
-            )  # before it is empty: a page written into one where the pointer moved misses its leaving
+            # Before it is empty: a page written into one where the pointer moved misses its leaving.
+            page.mouse.move(0, 0)
             page.goto("about:blank")
             page.set_viewport_size(WINDOW)
             page.emulate_media(color_scheme="light", reduced_motion="null")

@@ -7,12 +7,10 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from engine.catalogue import ASSETS
-from tests.browser.pages import PATIENCE, TOO_WIDE, VIEWER, go_to, wait_for_address
+from tests.browser.pages import TOO_WIDE, VIEWER, go_to, wait_for_address
 
 
 def test_a_model_comes_and_goes(page: Page, app_server: str, tmp_path: Path):
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
     content = (ASSETS / "models" / "bilinear.safetensors").read_bytes()
     (tmp_path / "browser-test.safetensors").write_bytes(content)
     page.goto(f"{app_server}/library")
@@ -35,7 +33,6 @@ def test_a_model_comes_and_goes(page: Page, app_server: str, tmp_path: Path):
 
 
 def test_an_image_of_a_dataset_leads_to_inspect(page: Page, app_server: str):
-    page.set_default_timeout(PATIENCE)
     page.goto(f"{app_server}/library?data=scenes-val&sheet=2")
     tile = page.locator("a.lp-case:has(img.lp-over)").nth(3)
     tile.wait_for()
@@ -46,8 +43,6 @@ def test_an_image_of_a_dataset_leads_to_inspect(page: Page, app_server: str):
 
 
 def test_what_is_said_above_builds_nothing_below_anew(page: Page, app_server: str):
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
     page.goto(app_server)
     page.wait_for_selector(VIEWER)
     go_to(page, "Library")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -18,20 +17,14 @@ from engine.edits import HideRegion
 from engine.trace import Trace
 
 READY = "[data-testid=loupe-surgery][data-ready][data-loaded]"
-PATIENCE = 60_000  # milliseconds; the first trace of a cold process loads torch's kernels
 SIDE = 256
 
 
 @pytest.fixture
-def surgery(page: Page, app_server: str) -> Iterator[Page]:
-    """The page, opened without a link; nothing may have gone wrong in the browser by the end."""
-    page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    open_page(page, f"{app_server}/surgery")
-    yield page
-    assert errors == []
+def surgery(served: Page, app_server: str) -> Page:
+    """The page, opened without a link."""
+    open_page(served, f"{app_server}/surgery")
+    return served
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ COMPARE_NOTE = "All four say grass here. HFGD has no affinity: its map is influe
 class Picture:
     """What README shows. at: a step of the tour, or a link; ready: what is there when the page is; height: in CSS pixels.
 
-    begins: the button of a walk over a dataset, which the page says something until the end of.
+    begins: the button of a walk over a dataset, which is waited for.
     """
 
     name: str

@@ -37,7 +37,7 @@ QUIET = float(os.environ.get("SOAK_QUIET", 150))
 SETTLED = 5.0  # seconds after a visit
 WARM = 90.0  # seconds that one visitor does everything for
 ATLAS = 32  # images
-KEPT = ("atlases", "scenes")  # what Clear would take that is no cache in memory, and takes long to make again
+KEPT = ("atlases", "scenes")  # on disk, and long to make again
 PRESSES = 5  # of a Clear
 
 
