@@ -1,4 +1,4 @@
-"""What the browser has before Streamlit's script runs: our style sheet and our name.
+"""What the browser has before Streamlit's script runs: our style sheet, our name, and what hides a page until it stands.
 
 Streamlit sends a page's styles with the page's own answer, some seconds after its frame on a first visit: all would move then.
 """
@@ -12,16 +12,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.visitors import is_page
 
 STYLE = Path(__file__).with_name("style.css")
+SCRIPT = Path(__file__).with_name("first_paint.js")
 TITLE = "Loupe"
 OF_THE_FILE = (b"content-length", b"etag", b"last-modified", b"accept-ranges")  # of what the server holds
 
 
 class FirstPaint:
-    """Puts both into the head of every HTML page."""
+    """Puts them into the head of every HTML page."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.style = f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>".encode()
+        style, script = (file.read_text(encoding="utf-8") for file in (STYLE, SCRIPT))
+        self.added = f"<style>\n{style}</style><script>\n{script}</script>\n".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET":
@@ -56,7 +58,7 @@ class FirstPaint:
     def dressed(self, page: bytes) -> bytes:
         """The page with them; a page without a head stays as it is."""
         page = page.replace(b"<title>Streamlit</title>", f"<title>{TITLE}</title>".encode(), 1)
-        return page.replace(b"</head>", self.style + b"\n</head>", 1)
+        return page.replace(b"</head>", self.added + b"</head>", 1)
 
 
 def _is_plain(message: Message) -> bool:

@@ -4,7 +4,7 @@
 // (state.js). Which points a part takes is computed here and there by the same arithmetic (selection.js, strokes.py).
 
 import { Board, mounting } from "../board.js";
-import { el } from "../dom.js";
+import { arrived, el, show } from "../dom.js";
 import { given as read } from "../state.js";
 import { Expired, load, release } from "../tensors.js";
 import { debug, time } from "../timing.js";
@@ -114,7 +114,7 @@ class Scatter extends Board {
       release(this, new Set([given.points, ...given.panels, given.select].filter(Boolean).map(({ url }) => this.url(url))));
       this.attention.look(null, -1);
       this.refresh();
-      this.root.dataset.ready = "1";
+      arrived(this.root);
     } catch (error) {
       if (current()) this.failed(error);
     }
@@ -125,6 +125,7 @@ class Scatter extends Board {
   }
 
   failed(error) {
+    show(this.root);
     const panel = this.panels[0];
     const again = () => {
       this.key = null;

@@ -4,7 +4,7 @@
 // selection, which reports it; this pane reports only that its picture has gone.
 
 import { Board, mounting, waiting } from "../board.js";
-import { el, setText } from "../dom.js";
+import { el, setText, show } from "../dom.js";
 import { css, visible } from "./colouring.js";
 import { group } from "./hub.js";
 import { grouped } from "./legend.js";
@@ -39,6 +39,7 @@ class Photo {
     const tools = el("div.photo-tools", {}, el("label.choice", {}, "brush", this.size, this.radius), this.count);
     this.root = el("div.loupe.scatter-photo", { "data-testid": "loupe-photo" }, tools, el("div.picture", {}, this.frame, this.wait), this.caption);
     parent.append(this.root);
+    show(this.root); // at once: its size is known, and nothing of it moves
     Board.prototype.unfade.call(this, parent);
     this.watcher = new ResizeObserver(() => this.repaint());
     this.watcher.observe(this.frame);

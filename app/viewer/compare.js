@@ -5,7 +5,7 @@
 
 import { mounting } from "./board.js";
 import { CompareTools, PaneTools } from "./compare_tools.js";
-import { RINGS, el, setText } from "./dom.js";
+import { RINGS, arrived, el, setText } from "./dom.js";
 import { Legend } from "./legend.js";
 import { Panes } from "./panes.js";
 import { UNIFORM, format, largestOf } from "./scale.js";
@@ -188,7 +188,7 @@ class Compare extends Panes {
     });
     setText(this.tools.place, pixel ? `${where} · row ${pixel[0]} · col ${pixel[1]}` : where);
     if (shown.length) this.legend.set({ scale: UNIFORM, unit: UNIT }, largest, view.colours);
-    if (!waits) this.root.dataset.ready = "1";
+    if (!waits) arrived(this.root);
   }
 
   live(source, mode, pixel) {

@@ -36,4 +36,17 @@ export const setHidden = (node, hidden) => {
   if (node.hidden !== hidden) node.hidden = hidden;
 };
 
+/** The root holds what it was asked for. */
+export function arrived(root) {
+  root.dataset.ready = "1";
+  show(root);
+}
+
+/** Shown from now on, if it was not: there are numbers, or something to be said. Its host's place needs no room kept any more. */
+export function show(root) {
+  if (root.dataset.arrived) return;
+  root.dataset.arrived = "1";
+  root.getRootNode().host?.setAttribute("data-lp-arrived", "");
+}
+
 export const RINGS = "①②③④⑤⑥⑦⑧⑨";

@@ -4,7 +4,7 @@
 
 import { mounting } from "./board.js";
 import { DIFFERENCES } from "./colour.js";
-import { setHidden, setText, el } from "./dom.js";
+import { arrived, setHidden, setText, el } from "./dom.js";
 import { cellOf } from "./geometry.js";
 import { categoryMaps, contextEntropy, contextRow, outcomes, prepareGuidance, probabilities } from "./guidance_data.js";
 import { GuidancePanel } from "./guidance_panel.js";
@@ -185,7 +185,7 @@ class Guidance extends Panes {
     this.panes[UPSAMPLER].point(pixel, upsampler.grid);
     this.panes[THIRD].point(pixel);
     this.numbers(pixel, where, cells, category, maps, context);
-    this.root.dataset.ready = "1";
+    arrived(this.root);
   }
 
   /** A map onto a pane; `key` says what it is, so that a hover repaints only what follows the pointer. */

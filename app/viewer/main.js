@@ -2,7 +2,7 @@
 
 import { Board, mounting, waiting } from "./board.js";
 import { Data } from "./data.js";
-import { el, setText } from "./dom.js";
+import { el, setText, show } from "./dom.js";
 import { listen } from "./input.js";
 import { Layers } from "./layers.js";
 import { Legend } from "./legend.js";
@@ -114,6 +114,7 @@ class Viewer extends Board {
 
   failed(error, data, retry = () => this.fetchAll(data)) {
     if (data !== this.data || error.name === "AbortError") return;
+    show(this.root);
     if (error instanceof Expired) {
       data.waiting("failed", "the server let these tensors go; a new trace is being made", null);
       this.component.setTriggerValue("expired", this.data.given.tensors[this.state.view.stage] ?? true);

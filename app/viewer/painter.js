@@ -3,7 +3,7 @@
 // `ask` is cheap and may be called for every pointer event; the work happens once in the next animation frame.
 
 import { disagreement, entropy } from "./affinity.js";
-import { RINGS } from "./dom.js";
+import { RINGS, arrived } from "./dom.js";
 import { cellOf } from "./geometry.js";
 import { inForce, ownRow, read, refusals } from "./readings.js";
 import { alikeHere } from "./readers.js";
@@ -239,6 +239,6 @@ export class Painter {
     debug.shape = reading ? [reading.rows, reading.cols] : null;
     debug.state = this.viewer.state;
     if (event) time({ event: event.timeStamp, handled: this.handled, began, drawn: performance.now() });
-    if (reading || !this.viewer.probe()) this.viewer.root.dataset.ready = "1";
+    if (reading || !this.viewer.probe()) arrived(this.viewer.root);
   }
 }

@@ -20,7 +20,7 @@
 //   pane.waiting(text, part, {text, act}) · pane.setLegend(reading, largest, colours) · pane.head, pane.foot: room for one's own
 
 import { Board, waiting } from "./board.js";
-import { RINGS, el, setHidden, setText } from "./dom.js";
+import { RINGS, el, setHidden, setText, show } from "./dom.js";
 import { cellOf } from "./geometry.js";
 import { listen } from "./input.js";
 import { Layers } from "./layers.js";
@@ -199,6 +199,7 @@ export class Panes extends Board {
   /** A fetch failed: the page makes a new trace, or the pane says why and offers `retry`. */
   failed(error, pane, retry) {
     if (error.name === "AbortError") return;
+    show(this.root);
     if (error instanceof Expired) {
       pane.waiting("the server let these tensors go; a new trace is being made");
       this.key = null; // the next data opens anew even if the addresses are the same

@@ -7,7 +7,7 @@
 import { mounting } from "./board.js";
 import { Brush } from "./brush.js";
 import { DIFFERENCES, categoryTable } from "./colour.js";
-import { el } from "./dom.js";
+import { arrived, el } from "./dom.js";
 import { cellOf } from "./geometry.js";
 import { swatch } from "./hatch.js";
 import { Panes } from "./panes.js";
@@ -226,7 +226,7 @@ class Surgery extends Panes {
     const shown = view.what === "mask" ? this.paintMasks(view) : view.what === "affinity" ? this.paintAffinity(view, pixel) : this.paintMaps(view);
     for (const pane of this.panes) pane.point(pixel, shown.grid);
     this.numbers(pixel, where, view, shown);
-    if (!shown.waits) this.root.dataset.ready = "1";
+    if (!shown.waits) arrived(this.root);
   }
 
   paintMasks(view) {

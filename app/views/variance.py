@@ -62,7 +62,11 @@ def _main() -> None:
     now = showing.shown(look)
     look = now.look
     # What a lasso changes is sent first, and what stays as it is last.
-    head, body, foot = st.container(), st.container(key="lp-wide-variance"), st.container()
+    head, body, foot = (
+        st.container(key="lp-head-variance"),
+        st.container(key="lp-wide-variance"),
+        st.container(),
+    )
     with body:
         left, right = st.columns([8, 5], gap="large")
     if now.chosen is not None:

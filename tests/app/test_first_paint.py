@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -11,7 +13,7 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from app.first_paint import STYLE, FirstPaint
+from app.first_paint import SCRIPT, STYLE, FirstPaint
 
 PAGE = "<html><head><title>Streamlit</title></head><body>ä</body></html>"
 
@@ -47,7 +49,7 @@ def client() -> TestClient:
 def test_a_page_has_its_styles_and_name_in_its_head(client: TestClient, path: str):
     answer = client.get(path, headers={"accept": "text/html,*/*", "accept-encoding": "gzip"})
     head = answer.text.partition("</head>")[0]
-    assert STYLE.read_text(encoding="utf-8") in head
+    assert STYLE.read_text(encoding="utf-8") in head and SCRIPT.read_text(encoding="utf-8") in head
     assert "<title>Loupe</title>" in head and "<title>Streamlit" not in head
     assert answer.text.endswith("</head><body>ä</body></html>")
     assert int(answer.headers["content-length"]) == len(answer.content)
@@ -60,5 +62,6 @@ def test_all_else_stays_as_it_is(client: TestClient, path: str):
     assert answer.text == PAGE and answer.headers["content-encoding"] == "gzip"
 
 
-def test_the_style_sheet_cannot_end_its_element():
-    assert "</" not in STYLE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", [STYLE, SCRIPT])
+def test_what_is_put_into_the_head_cannot_end_its_element(file: Path):
+    assert "</" not in file.read_text(encoding="utf-8")
