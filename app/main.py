@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import os
 import sys
 import threading
@@ -29,6 +30,17 @@ from app.visitors import Visitors  # noqa: E402
 from engine import LoupeError  # noqa: E402
 from engine.writing import swept  # noqa: E402
 
+PAGES = (
+    "audit",
+    "compare",
+    "findings",
+    "guidance",
+    "inspect",
+    "library",
+    "prototypes",
+    "surgery",
+    "variance",
+)  # of home.py
 M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
@@ -61,6 +73,8 @@ def _sweep() -> None:
 
 def _warm_up() -> None:
     _sweep()
+    for name in PAGES:
+        importlib.import_module(f"app.views.{name}")
     # What is wrong with a model or an image is told by the page that shows it.
     with suppress(LoupeError):
         inspect.warm_up()
@@ -68,11 +82,14 @@ def _warm_up() -> None:
         prototypes.warm_up()
     with suppress(LoupeError):
         variance.warm_up()
-    process.projections().start()
+    # Of the PCA that the server makes itself; it brings pandas.
+    import sklearn.decomposition  # noqa: F401
+
     # Streamlit collects garbage after every run of a script, and walking the half million objects that torch and timm bring takes
     # longer than the run itself, while the answer waits. They stay for good: collections pass them over from now on.
     gc.collect()
     gc.freeze()
+    process.projections().start()
     with suppress(LoupeError):
         _begin_atlas()
 

@@ -187,8 +187,8 @@ class Projections:
                     if self._worker is not None:
                         self._worker.close()
                     return
-                warm_only, self._wanted = not self._queue, False
-                if not warm_only:
+                self._wanted = False
+                if self._queue:
                     self._current = self._queue.popleft()
                     self._current.state, self._current.said = "running", "starting"
                 task = self._current
@@ -202,8 +202,6 @@ class Projections:
                     continue
             if task is not None:
                 self._do(task, worker)
-            elif warm_only:
-                import sklearn.decomposition  # noqa: F401  of PCA, which the page makes itself
 
     def _living(self) -> Worker:
         if self._worker is not None and not self._worker.alive:
