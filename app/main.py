@@ -73,8 +73,6 @@ def _sweep() -> None:
 
 def _warm_up() -> None:
     _sweep()
-    for name in PAGES:
-        importlib.import_module(f"app.views.{name}")
     # What is wrong with a model or an image is told by the page that shows it.
     with suppress(LoupeError):
         inspect.warm_up()
@@ -82,6 +80,8 @@ def _warm_up() -> None:
         prototypes.warm_up()
     with suppress(LoupeError):
         variance.warm_up()
+    for name in PAGES:
+        importlib.import_module(f"app.views.{name}")
     # Of the PCA that the server makes itself; it brings pandas.
     import sklearn.decomposition  # noqa: F401
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app import cache
+import numpy as np
+
+from app import cache, datasets
 from app.sheets_prototypes import PatchSheet, TimeSheet
 from app.views import prototypes_bank, prototypes_history, prototypes_price, prototypes_sections
 from app.views.prototypes_look import Look
@@ -13,8 +15,14 @@ from engine.atlas import Atlas
 
 
 def patches(look: Look, atlas: Atlas) -> PatchSheet:
+    """An image is often among the strongest of several categories: it is read once for all."""
+
+    def image(index: int) -> np.ndarray:
+        read = datasets.opened(atlas.manifest.data)
+        return cache.made(("image", look.found.key, index), lambda: read[index].image)
+
     key = ("patches", *_chosen(look), look.selection.patches, look.selection.colours)
-    return cache.made(key, lambda: prototypes_sections.patches(look, atlas))
+    return cache.made(key, lambda: prototypes_sections.patches(look, atlas, image))
 
 
 def reads(look: Look, atlas: Atlas) -> Section:

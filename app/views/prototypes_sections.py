@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app import datasets
 from app.patches import concentration, cutouts, top_of
 from app.sheets_prototypes import (
     ChartSheet,
@@ -27,6 +27,7 @@ from engine.bank import cosine_matrix
 from engine.ordering import alike_order
 from engine.readership import readership
 
+READ_AT_ONCE = 4  # images
 BARS = 8  # sources and readers in a chart
 MOSTLY = 0.5  # of a cell's affinity: hatched from there on
 
@@ -43,15 +44,18 @@ class Section:
 # ---------------------------------------------------------------------------------------------- patches
 
 
-def patches(look: Look, atlas: Atlas) -> PatchSheet:
-    """The strongest patches of the chosen prototype; those in images without the category apart. Reads the dataset's images."""
+def patches(look: Look, atlas: Atlas, image: Callable[[int], np.ndarray]) -> PatchSheet:
+    """The strongest patches of the chosen prototype; those in images without the category apart. image: the dataset's, by index,
+    (H, W, 3) uint8; several are asked for at once."""
     found = atlas.patches(look.stage, look.category)
     shown = found[: look.selection.patches]
-    dataset = datasets.opened(atlas.manifest.data)
     top = top_of(shown)
+    wanted = sorted({patch.index for patch in shown})
+    with ThreadPoolExecutor(READ_AT_ONCE, "patches") as pool:
+        images = dict(zip(wanted, pool.map(image, wanted), strict=True))
 
     def cut(group: Sequence[Patch]):
-        return cutouts(group, lambda index: dataset[index].image, look.selection.colours, top)
+        return cutouts(group, images.__getitem__, look.selection.colours, top)
 
     held = [patch for patch in shown if patch.held]
     absent = [patch for patch in shown if not patch.held]

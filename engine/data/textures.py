@@ -5,7 +5,7 @@ Values are rounded to 1/4096, so that the last bit of a filter on another machin
 
 from __future__ import annotations
 
-from functools import lru_cache
+import threading
 from typing import Literal
 
 import numpy as np
@@ -24,8 +24,20 @@ def _octaves(rng: np.random.Generator, sigmas: tuple[float, ...], roughness: flo
     return sum((sigma**roughness * _smooth(rng, sigma) for sigma in sigmas), np.zeros((TILE, TILE)))
 
 
-@lru_cache(maxsize=1)
+_bank_made: list[dict[str, np.ndarray]] = []
+_making = threading.Lock()
+
+
 def _bank() -> dict[str, np.ndarray]:
+    """Made by one thread while the others wait: it takes as long as two dozen scenes."""
+    if not _bank_made:
+        with _making:
+            if not _bank_made:
+                _bank_made.append(_make_bank())
+    return _bank_made[0]
+
+
+def _make_bank() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(20_250_118)
     fields = {
         "cloud": _octaves(rng, (24, 12, 6, 3, 1.5), 0.9),

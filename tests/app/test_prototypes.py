@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 
-from app import process
+from app import cache, datasets, process
 from app.selection import PROTOTYPES, Selection, from_params, to_params
 from app.words import number
 from tests.app.conftest import IMAGES
@@ -135,6 +135,27 @@ def test_patches_without_the_category_stand_apart():
         )
         held = len(found) - absent
         assert f"Of the {len(found)} strongest patches, {held} lie in images that hold {name}" in body
+
+
+def test_an_image_is_read_once_for_all_categories(monkeypatch):
+    cache.clear()
+    reads: list[int] = []
+    inner = datasets.opened(datasets.DEMO)
+
+    class Counting:
+        def __getitem__(self, index: int):
+            reads.append(index)
+            return inner[index]
+
+    monkeypatch.setattr(datasets, "opened", lambda _: Counting())
+    shown = {
+        patch.index
+        for category in range(3)
+        for patch in atlas_of().patches(STAGE, category)[: Selection().patches]
+    }
+    for name in classes()[:3]:
+        opened(category=name, stage=STAGE)
+    assert sorted(reads) == sorted(shown)
 
 
 # ── reads ──

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from engine.data import textures
 from engine.data.categories import MODE_COUNTS
 from engine.data.scenes import CATEGORIES, PALETTE, VERSION, Scene, render
 from engine.errors import LoupeError
@@ -124,3 +127,19 @@ def test_the_world_is_not_a_colouring_book():
     from engine.data.colouring_book import measure
 
     assert 18 < measure(train_scenes=100, val_scenes=20, per_scene=500, steps=600)["mIoU"] < 40
+
+
+def test_the_noise_is_made_once_however_many_ask_at_once(monkeypatch):
+    asked: list[float] = []
+    made = textures._bank()
+
+    def make():
+        asked.append(time.monotonic())
+        time.sleep(0.05)
+        return made
+
+    monkeypatch.setattr(textures, "_bank_made", [])
+    monkeypatch.setattr(textures, "_make_bank", make)
+    with ThreadPoolExecutor(4) as pool:
+        banks = list(pool.map(lambda _: textures._bank(), range(8)))
+    assert len(asked) == 1 and all(bank is made for bank in banks)
