@@ -28,6 +28,7 @@ SHIFTS = """() => new Promise(answer => {
 # The page as Streamlit has it while a first run of our script works and has drawn one thing.
 WORKING = """<!doctype html><script>%s</script><body><div data-testid="stApp" data-test-script-state="running">
 <div data-testid="stSidebar"></div><main data-testid="stMain">so far</main></div>"""
+SPINNER = '<div data-testid="stSpinner">tracing</div>'
 
 
 @pytest.mark.parametrize(
@@ -47,14 +48,15 @@ def test_nothing_jumps(name: str, width: int, served: Page, app_server: str):
     pytest.fail("\n".join(f"{value:.4f} {said}" for value, said in sorted(found, reverse=True)))
 
 
-def test_what_takes_long_is_shown_meanwhile(browser: Browser):
+@pytest.mark.parametrize(("added", "until"), [("", 5_000), (SPINNER, 1_500)])
+def test_what_takes_long_is_shown_meanwhile(added: str, until: int, browser: Browser):
     with elsewhere(browser) as page:
-        page.set_content(WORKING % SCRIPT.read_text(encoding="utf-8"))
+        page.set_content(WORKING % SCRIPT.read_text(encoding="utf-8") + added)
         arriving = page.locator("html.lp-arriving")
         expect(arriving).to_have_count(1)
-        page.wait_for_timeout(500)
+        page.wait_for_timeout(until - 1_000)
         expect(arriving).to_have_count(1)
-        expect(arriving).to_have_count(0, timeout=5_000)
+        expect(arriving).to_have_count(0, timeout=3_000)
 
 
 def test_what_is_whole_is_shown_at_once(browser: Browser):
