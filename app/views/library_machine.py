@@ -96,18 +96,19 @@ def _caches(title: str, places: list[Place]) -> None:
     st.html(f'<h2 class="lp-heading">{html(title)}</h2>')
     for place in places:
         of = "" if place.limit is None else f" of {size(place.limit)}"
-        about, clear = st.columns([4, 1], vertical_alignment="center")
-        about.html(
-            f'<div data-cache="{place.name}">{html(place.title)} <b>{size(place.bytes)}</b>{of}<br>'
-            f'<span class="lp-note">{html(place.what)}</span></div>'
-        )
-        clear.button(
-            "Clear",
-            key=f"clear {place.name}",
-            on_click=_clear,
-            args=(place,),
-            disabled=not place.bytes or library.locked(),
-        )
+        with st.container(horizontal=True, vertical_alignment="center", key=f"lp-cache-{place.name}"):
+            st.html(
+                f'<div data-cache="{place.name}">{html(place.title)} <b>{size(place.bytes)}</b>{of}<br>'
+                f'<span class="lp-note">{html(place.what)}</span></div>',
+                width="stretch",
+            )
+            st.button(
+                "Clear",
+                key=f"clear {place.name}",
+                on_click=_clear,
+                args=(place,),
+                disabled=not place.bytes or library.locked(),
+            )
 
 
 def _clear(place: Place) -> None:
