@@ -10,6 +10,7 @@ import ctypes
 import gc
 import importlib
 import os
+import pkgutil
 import sys
 import threading
 from collections.abc import AsyncGenerator
@@ -22,7 +23,7 @@ sys.path[:] = [str(HERE.parent), *(entry for entry in sys.path if entry and Path
 import streamlit as st  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
-from app import atlases, process  # noqa: E402
+from app import atlases, process, views  # noqa: E402
 from app.first_paint import FirstPaint  # noqa: E402
 from app.routes import routes  # noqa: E402
 from app.views import inspect, prototypes, variance  # noqa: E402
@@ -30,17 +31,6 @@ from app.visitors import Visitors  # noqa: E402
 from engine import LoupeError  # noqa: E402
 from engine.writing import swept  # noqa: E402
 
-PAGES = (
-    "audit",
-    "compare",
-    "findings",
-    "guidance",
-    "inspect",
-    "library",
-    "prototypes",
-    "surgery",
-    "variance",
-)  # of home.py
 M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
@@ -80,8 +70,8 @@ def _warm_up() -> None:
         prototypes.warm_up()
     with suppress(LoupeError):
         variance.warm_up()
-    for name in PAGES:
-        importlib.import_module(f"app.views.{name}")
+    for module in pkgutil.iter_modules(views.__path__, "app.views."):
+        importlib.import_module(module.name)
     # Of the PCA that the server makes itself; it brings pandas.
     import sklearn.decomposition  # noqa: F401
 

@@ -17,12 +17,15 @@ from engine.atlas import Atlas
 def patches(look: Look, atlas: Atlas) -> PatchSheet:
     """An image is often among the strongest of several categories: it is read once for all."""
 
-    def image(index: int) -> np.ndarray:
-        read = datasets.opened(atlas.manifest.data)
-        return cache.made(("image", look.found.key, index), lambda: read[index].image)
+    def make() -> PatchSheet:
+        dataset = datasets.opened(atlas.manifest.data)
 
-    key = ("patches", *_chosen(look), look.selection.patches, look.selection.colours)
-    return cache.made(key, lambda: prototypes_sections.patches(look, atlas, image))
+        def image(index: int) -> np.ndarray:
+            return cache.made(("image", look.found.key, index), lambda: dataset[index].image)
+
+        return prototypes_sections.patches(look, atlas, image)
+
+    return cache.made(("patches", *_chosen(look), look.selection.patches, look.selection.colours), make)
 
 
 def reads(look: Look, atlas: Atlas) -> Section:

@@ -9,12 +9,8 @@ from app.first_paint import SCRIPT
 from tests.browser.pages import elsewhere
 from tests.browser.test_accessibility import PAGES, settle
 
-GOOD = (
-    0.1  # "good" by web.dev's Cumulative Layout Shift; without what is tested here the pages have 0.18 to 0.9
-)
-TRIES = (
-    3  # what comes late from a server that others keep busy is shown meanwhile, and may move something then
-)
+GOOD = 0.1  # by web.dev's Cumulative Layout Shift; without what is tested here the pages have 0.18 to 0.94
+TRIES = 3  # what comes late from a busy server is shown meanwhile, and may move something then
 ROOMY = ("inspect", "variance", "guidance", "compare", "surgery")  # whose style sheet keeps room by the width
 
 # The score of every shift since the page began, with what moved.
